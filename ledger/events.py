@@ -1,0 +1,391 @@
+"""Everything that can have happened, as staff would say it.
+
+An event holds all that was decided: points, lots, breakdown, programme version. Applying it
+consults no rule, no clock and no chance. Every class names its `TOPIC` and `SCHEMA`; a stored
+event is read for ever, an older schema through an upcaster (`ledger.store.mapper`).
+
+No event holds personal data: that stands apart and can be erased (PROGRAMME 13).
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, ClassVar, Final, Literal
+
+import msgspec
+
+
+class Actor(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who asked: the API key's name and the role it acted in, or a command or job of our own."""
+
+    key: str
+    role: str
+
+
+class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where an event comes from: who, over which request."""
+
+    actor: Actor
+    request_id: str | None = None
+
+
+class BreakdownRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One row of the explanation of a grant; the rows' points add up to it (PROGRAMME 2.11)."""
+
+    rule: str
+    points: int
+    base: Decimal | None = None
+    rate: Decimal | None = None
+    multiplier: Decimal | None = None
+
+
+class LotGrant(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The lot that a grant makes (PROGRAMME 3.1): points, and the last day they are good.
+
+    `granted` includes what pays debt. `expires_on` None: never.
+    """
+
+    lot_id: str
+    granted: int
+    earned_at: datetime
+    expires_on: date | None
+    source: Literal["order", "enrolment", "activity", "referral", "adjustment", "reward"]
+    order_id: str | None = None
+    funded_by: str | None = None
+    pending_until: date | None = None
+    parent_lot_id: str | None = None
+
+
+class LotPoints(msgspec.Struct, frozen=True):
+    """Points taken from, or given back to, one lot."""
+
+    lot_id: str
+    points: int
+
+
+class DebtPaid(msgspec.Struct, frozen=True):
+    """Points that paid debt: the lot they came from, the order whose refund made the debt."""
+
+    lot_id: str
+    order_id: str
+    points: int
+
+
+class OrderItem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A line of an order; `amount` is the line's total."""
+
+    sku: str | None = None
+    product_line: str | None = None
+    amount: Decimal = Decimal("0.00")
+    quantity: int = 1
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What every event has: when it happened in the world (UTC), and who asked."""
+
+    TOPIC: ClassVar[str]
+    SCHEMA: ClassVar[int] = 1
+
+    occurred_at: datetime
+    meta: Meta
+
+
+# Members
+
+
+class MemberEnrolled(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A customer joined the programme; `occurred_at` is `joined_at` (PROGRAMME 1)."""
+
+    TOPIC = "MemberEnrolled"
+    member_id: str
+    referral_code: str
+    tier: str | None = None
+    programme_version: int
+    referrer_id: str | None = None
+    store_id: str | None = None
+    channel: str | None = None
+
+
+class MemberFrozen(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The member can't earn or redeem until unfrozen (PROGRAMME 4.5)."""
+
+    TOPIC = "MemberFrozen"
+    reason: str
+
+
+class MemberUnfrozen(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The member can earn and redeem again."""
+
+    TOPIC = "MemberUnfrozen"
+    reason: str
+
+
+class MemberClosed(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The member left: no earning, no redeeming, for good (PROGRAMME 4.5)."""
+
+    TOPIC = "MemberClosed"
+    reason: str
+
+
+# Earning
+
+
+class PointsAccrued(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """An order was recorded and earned `points` (0 is possible; then there is no lot).
+
+    `unrounded_spend_points` is eligible × rate × multipliers as an exact fraction ("4458/25"),
+    from which a refund computes what the order should still hold (PROGRAMME 5.1).
+    """
+
+    TOPIC = "PointsAccrued"
+    order_id: str
+    amount: Decimal
+    points: int
+    spend_points: int
+    unrounded_spend_points: str
+    breakdown: list[BreakdownRow]
+    programme_version: int
+    lot: LotGrant | None = None
+    debt_paid: list[DebtPaid] = []
+    redemption_ids: list[str] = []
+    store_id: str | None = None
+    channel: str | None = None
+    items: list[OrderItem] = []
+    attributes: dict[str, str] = {}
+
+
+# Redeeming
+
+
+class PointsReserved(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Points set aside until `reserved_until`, drawn from these lots in this order (4.3)."""
+
+    TOPIC = "PointsReserved"
+    redemption_id: str
+    points: int
+    value: Decimal
+    lots_drawn: list[LotPoints]
+    reserved_until: datetime
+    programme_version: int
+    step: int = 0
+    min: int = 0
+    order_id: str | None = None
+    order_amount: Decimal | None = None
+
+
+class ReservationCaptured(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A reservation was spent: `points` of it, the first-drawn; the rest went back (4.3).
+
+    `value` is what was spent, in money; `lots_returned` excludes what paid debt.
+    """
+
+    TOPIC = "ReservationCaptured"
+    redemption_id: str
+    points: int
+    value: Decimal
+    order_id: str | None = None
+    lots_returned: list[LotPoints] = []
+    debt_paid: list[DebtPaid] = []
+
+
+class ReservationReleased(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A reservation was given up; its points went back to their lots, after paying debt."""
+
+    TOPIC = "ReservationReleased"
+    redemption_id: str
+    points: int
+    lots_returned: list[LotPoints]
+    debt_paid: list[DebtPaid] = []
+
+
+class ReservationLapsed(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A reservation's time ran out, at `occurred_at` = `reserved_until` (4.3)."""
+
+    TOPIC = "ReservationLapsed"
+    redemption_id: str
+    points: int
+    lots_returned: list[LotPoints]
+    debt_paid: list[DebtPaid] = []
+
+
+class PointsRedeemed(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Points spent at once, drawn from these lots in this order (4.1)."""
+
+    TOPIC = "PointsRedeemed"
+    redemption_id: str
+    points: int
+    value: Decimal
+    lots_drawn: list[LotPoints]
+    programme_version: int
+    order_id: str | None = None
+    order_amount: Decimal | None = None
+
+
+# Refunds
+
+
+class OrderRefunded(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """`amount` of an order was given back; `refunded` is all given back so far (PROGRAMME 5)."""
+
+    TOPIC = "OrderRefunded"
+    refund_id: str
+    order_id: str
+    amount: Decimal
+    refunded: Decimal
+
+
+class RestoredLot(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Points that a refund gave back: what was spent from `lot_id`, in redemption `redemption_id`.
+
+    `points` returned to that lot or, where `new_lot` is given, to a new one (5.3).
+    Includes what paid debt.
+    """
+
+    redemption_id: str
+    lot_id: str
+    points: int
+    new_lot: LotGrant | None = None
+
+
+class PointsRestored(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Points that the order had spent came back, last-drawn first, debt paid first (5.3, 5.6)."""
+
+    TOPIC = "PointsRestored"
+    refund_id: str
+    order_id: str
+    points: int
+    lots: list[RestoredLot]
+    debt_paid: list[DebtPaid] = []
+
+
+class PointsClawedBack(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """What the order earned was taken back: from these lots, then as debt or waived (5.1, 5.2).
+
+    points = Σ lots_drawn + debt + waived.
+    """
+
+    TOPIC = "PointsClawedBack"
+    refund_id: str
+    order_id: str
+    points: int
+    lots_drawn: list[LotPoints]
+    debt: int = 0
+    waived: int = 0
+
+
+# Expiry
+
+
+class PointsExpired(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A lot's remaining points expired, dated the local midnight after its last day (3.3).
+
+    `released_late`: points that came back after that day expire dated at their release (3.5).
+    """
+
+    TOPIC = "PointsExpired"
+    lot_id: str
+    points: int
+    expires_on: date
+    released_late: bool = False
+
+
+class PointsExpiryCorrected(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Late data used points that had been recorded as expired (3.6).
+
+    `corrects` is the version, in this member's stream, of the `PointsExpired` it takes back;
+    `points` includes what paid debt.
+    """
+
+    TOPIC = "PointsExpiryCorrected"
+    lot_id: str
+    points: int
+    corrects: int
+    debt_paid: list[DebtPaid] = []
+
+
+# Adjustments
+
+
+class AdjustmentRequested(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """An adjustment over the programme's limit waits for a second person (PROGRAMME 10)."""
+
+    TOPIC = "AdjustmentRequested"
+    adjustment_id: str
+    points: int
+    reason: str
+    note: str | None = None
+    effective_at: datetime
+
+
+class AdjustmentRejected(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The second person said no."""
+
+    TOPIC = "AdjustmentRejected"
+    adjustment_id: str
+    reason: str | None = None
+
+
+class PointsAdjusted(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Staff gave points (a lot) or took points (drawn from lots), with a reason."""
+
+    TOPIC = "PointsAdjusted"
+    adjustment_id: str
+    points: int
+    reason: str
+    note: str | None = None
+    lot: LotGrant | None = None
+    lots_drawn: list[LotPoints] = []
+    debt_paid: list[DebtPaid] = []
+    approved: bool = False
+
+
+# The programme
+
+
+class ProgrammePublished(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A whole rule set, in force from `effective_at` (PROGRAMME 1); `rules` is its JSON."""
+
+    TOPIC = "ProgrammePublished"
+    version: int
+    effective_at: datetime
+    rules: str
+
+
+MEMBER_EVENTS: Final[tuple[type[Event], ...]] = (
+    MemberEnrolled,
+    MemberFrozen,
+    MemberUnfrozen,
+    MemberClosed,
+    PointsAccrued,
+    PointsReserved,
+    ReservationCaptured,
+    ReservationReleased,
+    ReservationLapsed,
+    PointsRedeemed,
+    OrderRefunded,
+    PointsRestored,
+    PointsClawedBack,
+    PointsExpired,
+    PointsExpiryCorrected,
+    AdjustmentRequested,
+    AdjustmentRejected,
+    PointsAdjusted,
+)
+
+TOPICS: Final[dict[str, type[Event]]] = {
+    cls.TOPIC: cls for cls in (*MEMBER_EVENTS, ProgrammePublished)
+}
+
+
+class RecordedEvent(msgspec.Struct, frozen=True):
+    """An event in its place: stream and version (from 1), and, once stored, position and time.
+
+    Has the names that the eventsourcing library asks of a domain event.
+    """
+
+    originator_id: str
+    originator_version: int
+    event: Any
+    position: int | None = None
+    recorded_at: datetime | None = None
