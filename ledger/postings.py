@@ -52,7 +52,7 @@ class TotalsChange(NamedTuple):
 
     `granted` includes what paid debt; `clawed_back` includes what became debt, not what was waived
     (waived points were never taken); a corrected expiry counts as negative `expired`.
-    `orders` counts orders of more than 0.00 as they are recorded; a refund lowers `spend` alone.
+    `orders` counts the counting orders (6.1): those of more than 0.00, until fully refunded.
     """
 
     spend: Decimal = Decimal("0.00")
@@ -146,7 +146,7 @@ _TOTALS: Final[dict[type[Event], Callable[[Any], TotalsChange]]] = {
     ),
     ReservationCaptured: lambda e: TotalsChange(redeemed=e.points),
     PointsRedeemed: lambda e: TotalsChange(redeemed=e.points),
-    OrderRefunded: lambda e: TotalsChange(spend=-e.amount),
+    OrderRefunded: lambda e: TotalsChange(spend=-e.amount, orders=-int(e.fully and e.counted)),
     PointsRestored: lambda e: TotalsChange(restored=e.points),
     PointsClawedBack: lambda e: TotalsChange(clawed_back=e.points - e.waived),
     PointsExpired: lambda e: TotalsChange(expired=e.points),
