@@ -1,0 +1,1 @@
+"""How fast, how small: `python -m benchmarks [--quick]`. Outermost; nothing imports it."""
