@@ -8,9 +8,7 @@ added since take their defaults. A stored rule set is never judged by today's ch
 
 from __future__ import annotations
 
-import json
 import re
-import tomllib
 import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time
@@ -26,6 +24,7 @@ from ledger.programme.checks import KnownCodes, check, check_list, check_whole, 
 from ledger.programme.currencies import OTHER_DECIMALS, TWO_DECIMALS
 from ledger.programme.dates import with_fixed_offset
 from ledger.programme.model import Programme
+from ledger.programme.parsing import parsed_json, parsed_toml
 from ledger.programme.report import (
     Format,
     Here,
@@ -45,7 +44,7 @@ from ledger.programme.setting import (
     settings_of,
     type_of,
 )
-from ledger.programme.toml_lines import Path, lines_of
+from ledger.programme.toml_lines import Path
 
 __all__ = [
     "ProgrammeError",
@@ -81,7 +80,7 @@ def read_programme(text: str, *, format: Format = "toml") -> Programme:  # noqa:
     what to write instead. A text that is not TOML or JSON at all has one error.
     """
     text = text.removeprefix("\ufeff")
-    data, lines = _parsed_toml(text) if format == "toml" else (_parsed_json(text), {})
+    data, lines = parsed_toml(text) if format == "toml" else (parsed_json(text), {})
     report = Report(data, format, lines)
     programme = _Reader(report, codes_of(data)).programme()
     report.raise_if_any()
@@ -103,82 +102,6 @@ def programme_from_json(text: str) -> Programme:
     return msgspec.json.decode(text, type=Programme)
 
 
-# Text to data
-
-
-def _parsed_toml(text: str) -> tuple[dict[str, Any], dict[Path, int]]:
-    try:
-        return tomllib.loads(text, parse_float=Decimal), lines_of(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ProgrammeErrors([_toml_error(str(error), text)]) from None
-    except RecursionError:
-        raise _unreadable("tables or lists stand inside each other too deeply") from None
-    except ValueError:
-        # The interpreter refuses to convert an integer of thousands of digits.
-        raise _unreadable("a number has too many digits") from None
-
-
-def _toml_error(message: str, text: str) -> ProgrammeError:
-    found = re.fullmatch(r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", message)
-    said, line = (found[1], found[2]) if found else (message, None)
-    number = int(line) if line else text.count("\n") + 1
-    mends = {
-        "Cannot overwrite a value": "this key stands twice: keep one of the two",
-        "Invalid value": 'the value cannot be read: put texts, money and rates in quotes ("0.10")',
-        "Expected '=' after a key": 'a key and its value are needed: write key = "value"',
-        "Invalid statement": 'a key and its value are needed: write key = "value"',
-        "Expected newline or end of document after a statement": (
-            "there is something behind the value: write one key in a line, and texts in quotes"
-        ),
-        "Unclosed array": "a list is not closed: add ]",
-        "Unclosed inline table": "a table is not closed: add }",
-    }
-    if said.startswith("Cannot declare"):
-        mend = "this section stands twice: keep one of the two"
-    else:
-        mend = mends.get(said, f"this is not TOML ({said.lower()})")
-    lines = text.replace("\r\n", "\n").split("\n")
-    quoted = lines[number - 1].strip() if number <= len(lines) else ""
-    return ProgrammeError(number, "", f"{mend}; it reads {shown(quoted)}" if quoted else mend)
-
-
-def _parsed_json(text: str) -> dict[str, Any]:
-    try:
-        data = json.loads(
-            text,
-            parse_float=Decimal,
-            parse_constant=Decimal,
-            object_pairs_hook=_without_repeats,
-        )
-    except json.JSONDecodeError as error:
-        raise ProgrammeErrors(
-            [ProgrammeError(error.lineno, "", f"this is not JSON: {error.msg}")]
-        ) from None
-    except RecursionError:
-        raise _unreadable("objects or lists stand inside each other too deeply") from None
-    except ValueError:
-        raise _unreadable("a number has too many digits") from None
-    if not isinstance(data, dict):
-        raise _unreadable(f"a programme is an object of sections, not {shown(data)}")
-    return data
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    data = dict(pairs)
-    if len(data) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise _unreadable(f"the key {shown(twice)} stands twice: keep one of the two")
-    return data
-
-
-def _unreadable(message: str) -> ProgrammeErrors:
-    return ProgrammeErrors([ProgrammeError(None, "", message)])
-
-
-# Data to programme
-
-
 class _Reader:
     """Reads each value by the type its setting has, noting what is wrong and going on."""
 
@@ -191,16 +114,13 @@ class _Reader:
 
     def programme(self) -> Any:
         data = self.report.data
-        programme = self._section(Programme, data, ())
+        programme = self._section(Programme, About(""), data, ())
         check_whole(data, Here(self.report, ()))
         return programme
 
-    def _section(self, section: type[msgspec.Struct], raw: Any, path: Path) -> Any:
+    def _section(self, section: type[msgspec.Struct], about: About, raw: Any, path: Path) -> Any:
         if not isinstance(raw, Mapping):
-            example = {s.key: _example(s) for s in settings_of(section) if s.required}
-            mend = f", as {self.report.written(example)}" if example else ""
-            self.report.add(path, f"{shown(raw)} stands where a table of settings belongs{mend}")
-            return _WRONG
+            return self._no_table(section, about, raw, path)
         settings = {setting.key: setting for setting in settings_of(section)}
         sound = self._only_known_keys(raw, list(settings), path)
         values: dict[str, Any] = {}
@@ -214,10 +134,16 @@ class _Reader:
         if not sound:
             return _WRONG
         built = section(**values)
-        before = len(self.report.errors)
         assert isinstance(built, Section)
         check(built, Here(self.report, path), self.codes)
-        return built if len(self.report.errors) == before else _WRONG
+        return built
+
+    def _no_table(self, section: type[msgspec.Struct], about: About, raw: Any, path: Path) -> Any:
+        what = f"{shown(raw)} stands where a table of settings belongs"
+        if isinstance(raw, list) and self.report.format == "toml":
+            return self._wrong(path, what, f"[{self.report.place(path)}] in single brackets")
+        example = about.example or {s.key: _example(s) for s in settings_of(section) if s.required}
+        return self._wrong(path, what, self._written_at(path, example or {}))
 
     def _only_known_keys(self, raw: Mapping[str, Any], known: list[str], path: Path) -> bool:
         sound = True
@@ -255,14 +181,14 @@ class _Reader:
         if origin is tuple:
             return self._list(get_args(bare)[0], about, raw, path)
         if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
-            return self._section(bare, raw, path)
+            return self._section(bare, about, raw, path)
         read = _READERS[bare]
         return read(self, kind, about, raw, path)
 
     def _section_or_word(self, types: list[Any], about: About, raw: Any, path: Path) -> Any:
         section, word = types
         if isinstance(raw, Mapping):
-            return self._section(section, raw, path)
+            return self._section(section, about, raw, path)
         if raw in get_args(word):
             return raw
         return self._wrong(
@@ -304,17 +230,15 @@ class _Reader:
 
     def _list(self, of: Any, about: About, raw: Any, path: Path) -> Any:
         if not isinstance(raw, list):
-            example = _list_example(of, about)
-            return self._wrong(
-                path, f"{shown(raw)} stands where a list belongs", self._written_at(path, example)
-            )
+            example = self._written_at(path, _list_example(of, about))
+            if isinstance(raw, Mapping) and self.report.format == "toml":
+                example = f"[[{self.report.place(path)}]] in double brackets"
+            return self._wrong(path, f"{shown(raw)} stands where a list belongs", example)
         read = [self._value(of, about, value, (*path, n)) for n, value in enumerate(raw)]
         sound = [(n, value) for n, value in enumerate(read) if value is not _WRONG]
-        before = len(self.report.errors)
         if sound:
             check_list(sound, str(path[-1]), Here(self.report, path[:-1]))
-        is_sound = len(sound) == len(read) and len(self.report.errors) == before
-        return tuple(read) if is_sound else _WRONG
+        return tuple(read) if len(sound) == len(read) else _WRONG
 
     def _hours(self, raw: Any, path: Path) -> Any:
         texts = (
@@ -359,19 +283,21 @@ class _Reader:
         if isinstance(raw, int) and not isinstance(raw, bool) and abs(raw) < 10**18:
             raw = str(raw)
         if isinstance(raw, Decimal):
-            finite = raw.is_finite() and abs(raw) < _RATE_MOST
+            places = 2 if is_money else 6
+            fits = raw.is_finite() and 0 <= raw < _RATE_MOST and raw == round(raw, places)
             return self._wrong(
                 path,
                 f"{shown(raw)} is a number without quotes, which is not exact"
                 if raw.is_finite()
                 else f"{shown(raw)} is not a number",
-                self._written_at(path, _plain_number(raw) if finite else _fallback(kind)),
+                self._written_at(path, f"{raw:f}" if fits else _fallback(kind, about)),
             )
         if not isinstance(raw, str) or not _DECIMAL.fullmatch(raw):
             return self._wrong(
                 path,
                 f"{shown(raw)} is not {noun}",
-                self._written_at(path, about.example or _fallback(kind)) + " (digits in quotes)",
+                self._written_at(path, about.example or _fallback(kind, about))
+                + " (digits in quotes)",
             )
         places, value = (2 if is_money else 6), Decimal(raw)
         if value != round(value, places):
@@ -563,7 +489,9 @@ def _example(setting: Setting) -> Any:
         return datetime.fromisoformat("2026-08-08T00:00:00+08:00")
     if get_origin(bare) is tuple:
         return _list_example(get_args(bare)[0], setting.about)
-    return _fallback(kind_of(setting.annotation)) if bare is Decimal else setting.key
+    if bare is Decimal:
+        return _fallback(kind_of(setting.annotation), setting.about)
+    return setting.key
 
 
 def _list_example(of: Any, about: About) -> list[Any]:
@@ -576,7 +504,9 @@ def _list_example(of: Any, about: About) -> list[Any]:
     return [choices[0] if choices else "A1"]
 
 
-def _fallback(kind: Kind | None) -> str:
+def _fallback(kind: Kind | None, about: About) -> str:
+    if 1 in (about.most, about.below):
+        return "0.10"
     return "1.2" if kind is Kind.RATE else "100.00"
 
 

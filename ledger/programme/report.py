@@ -15,6 +15,8 @@ from ledger.programme.toml_lines import Path
 Format = Literal["toml", "json"]
 _SHOWN_AT_MOST = 60
 _LISTED_AT_MOST = 40
+_LONGEST_WORD = 64
+_ERRORS_AT_MOST = 200
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,12 @@ class Report:
     errors: list[ProgrammeError] = field(default_factory=list)
 
     def add(self, path: Path, message: str) -> None:
-        """Note an error at the value of this path, or at the nearest table that was written."""
-        self.errors.append(ProgrammeError(self._line(path), self.place(path), message))
+        """Note an error at the value of this path, or at the nearest table that was written.
+
+        Beyond 200 errors the text is something else altogether; more would help nobody.
+        """
+        if len(self.errors) < _ERRORS_AT_MOST:
+            self.errors.append(ProgrammeError(self._line(path), self.place(path), message))
 
     def raise_if_any(self) -> None:
         """Raise ProgrammeErrors with all errors noted, in the order of the text."""
@@ -66,7 +72,7 @@ class Report:
             if isinstance(part, int):
                 said += f"[{code_of(value) or f'#{part + 1}'}]"
             else:
-                said += f".{part}" if said else part
+                said += f".{_printable(part)}" if said else _printable(part)
         return said
 
     def write(self, key: str, value: Any) -> str:
@@ -155,14 +161,12 @@ def shown(value: Any) -> str:
         said = "null"
     else:
         said = written(value)
-    if len(said) > _SHOWN_AT_MOST:
-        said = said[: _SHOWN_AT_MOST - 1] + "…"
-    return said.encode("utf-8", "replace").decode("utf-8")
+    return _printable(said)
 
 
 def suggestion(word: object, known: list[str]) -> str:
     """`; did you mean "spend"?` for the nearest known word, or the list of what is known."""
-    near = get_close_matches(str(word), known, n=1, cutoff=0.6)
+    near = get_close_matches(str(word)[:_LONGEST_WORD], known, n=1, cutoff=0.6)
     if near:
         return f'; did you mean "{near[0]}"?'
     if not known:
@@ -178,3 +182,10 @@ def _inside(value: Any, part: str | int) -> Any:
     if isinstance(value, list) and isinstance(part, int) and part < len(value):
         return value[part]
     return None
+
+
+def _printable(text: str) -> str:
+    """The text, short and without what cannot be encoded or would break a line."""
+    if len(text) > _SHOWN_AT_MOST:
+        text = text[: _SHOWN_AT_MOST - 1] + "…"
+    return "".join(character if character.isprintable() else "�" for character in text)

@@ -175,7 +175,13 @@ class SecondOrder(Section, frozen=True, kw_only=True):
     """What the first order brings for the second (PROGRAMME 2.5). Omitted: nothing."""
 
     coupon: Annotated[
-        Code, About("Coupon issued with the first order.", rule="2.5", names="coupon")
+        Code,
+        About(
+            "Coupon issued with the first order.",
+            example="second_order_90",
+            rule="2.5",
+            names="coupon",
+        ),
     ]
 
 
@@ -183,7 +189,9 @@ class SpendGift(Section, frozen=True, kw_only=True):
     """What an order of a certain size brings (PROGRAMME 2.6)."""
 
     threshold: Annotated[Money, About("Amount that an order must reach.", "money", "2.6", above=0)]
-    coupon: Annotated[Code, About("Coupon issued with it.", rule="2.6", names="coupon")]
+    coupon: Annotated[
+        Code, About("Coupon issued with it.", example="brand_gift", rule="2.6", names="coupon")
+    ]
 
 
 class ReferralRules(Section, frozen=True, kw_only=True):
@@ -302,7 +310,7 @@ class Extension(Section, frozen=True, kw_only=True):
 class Tier(Section, frozen=True, kw_only=True):
     """One rung of the ladder, lowest first; the first is everybody's (PROGRAMME 6)."""
 
-    code: Annotated[Code, About("Its name for rules and integrators.", rule="6")]
+    code: Annotated[Code, About("Its name for rules and integrators.", example="gold", rule="6")]
     name: Annotated[
         Texts | None, About("Its name for people.", omitted="the code", example={"en": "Gold"})
     ] = None
@@ -332,7 +340,7 @@ class Tier(Section, frozen=True, kw_only=True):
 class Band(Section, frozen=True, kw_only=True, rename={"from_": "from"}):
     """One level and the score from which it holds."""
 
-    code: Annotated[Code, About("The level.", rule="7.1")]
+    code: Annotated[Code, About("The level.", example="active", rule="7.1")]
     from_: Annotated[
         int, About("Score from which it holds, up to the next band.", "score", "7.1", least=0)
     ]
@@ -447,7 +455,9 @@ class LadderStep(Section, frozen=True, kw_only=True):
 class CouponTemplate(Section, frozen=True, kw_only=True):
     """A kind of coupon that can be issued (PROGRAMME 8)."""
 
-    code: Annotated[Code, About("Its name for rules and integrators.", rule="8.1")]
+    code: Annotated[
+        Code, About("Its name for rules and integrators.", example="welcome_10", rule="8.1")
+    ]
     name: Annotated[Texts | None, About("Its name for people.", omitted="the code")] = None
     kind: Annotated[CouponKind, About("What it is.", rule="8.1")]
     value: Annotated[
@@ -533,7 +543,9 @@ class RewardGate(Section, frozen=True, kw_only=True):
 class Reward(Section, frozen=True, kw_only=True, rename={"from_": "from"}):
     """An entry of the redemption catalogue (PROGRAMME 4.2)."""
 
-    reward_id: Annotated[Code, About("Its name for rules and integrators.", rule="4.2")]
+    reward_id: Annotated[
+        Code, About("Its name for rules and integrators.", example="gift_box", rule="4.2")
+    ]
     name: Annotated[Texts | None, About("Its name for people.", omitted="the reward_id")] = None
     kind: Annotated[RewardKind, About("What it is.", rule="4.2")]
     points: Annotated[int, About("Its price.", "points", "4.2", least=1)]
@@ -582,7 +594,9 @@ class CampaignScope(Section, frozen=True, kw_only=True):
 class Campaign(Section, frozen=True, kw_only=True, rename={"from_": "from"}):
     """A dated change of earning: multiplier or bonus (PROGRAMME 2.8)."""
 
-    code: Annotated[Code, About("Its name for rules and integrators.", rule="2.8")]
+    code: Annotated[
+        Code, About("Its name for rules and integrators.", example="member_day", rule="2.8")
+    ]
     name: Annotated[Texts | None, About("Its name for people.", omitted="the code")] = None
     from_: Annotated[datetime, About("In force from.", "time", "2.8")]
     until: Annotated[datetime, About("In force until, not including.", "time", "2.8")]
@@ -670,7 +684,9 @@ class Accounting(Section, frozen=True, kw_only=True):
 class RedemptionsPerHour(Section, frozen=True, kw_only=True):
     """More redemptions of one member within an hour than usual."""
 
-    limit: Annotated[int, About("Redemptions within an hour.", "redemptions", "10", least=1)]
+    limit: Annotated[
+        int, About("Redemptions within an hour, over; 0: no limit.", "redemptions", "10", least=0)
+    ] = 0
     action: Annotated[GuardAction, About("What follows.", rule="10")] = "flag"
 
 
@@ -696,7 +712,9 @@ class RefereesPerPhonePrefix(Section, frozen=True, kw_only=True):
     """Many referees whose phone numbers begin alike."""
 
     digits: Annotated[int, About("Digits that are alike.", "digits", "10", least=1, most=15)]
-    limit: Annotated[int, About("Referees with them.", "referees", "10", least=1)]
+    limit: Annotated[
+        int, About("Referees with them, over; 0: no limit.", "referees", "10", least=0)
+    ] = 0
     action: Annotated[GuardAction, About("What follows.", rule="10")] = "flag"
 
 
