@@ -1,0 +1,682 @@
+"""The oracle against examples worked out by hand from PROGRAMME.md."""
+
+from __future__ import annotations
+
+import random
+import sys
+import tomllib
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from oracle import AMBIGUITIES, Oracle, expiry_date
+
+RULES = """
+programme = "retail"
+currency = "CNY"
+time_zone = "Asia/Shanghai"
+[points]
+value = "0.10"
+validity = { years = 1 }
+restored_min_days = 7
+[earning]
+rate = "1"
+[earning.level_multipliers]
+core = "1.2"
+loyal = "1.2"
+[earning.activities]
+check_in = { points = 5, once_per = "day" }
+share = { points = 10, max_per_day = 3 }
+review = { points = 20, once_per = "order" }
+vote = { points = 5, once_per = "reference" }
+[second_order]
+coupon = "second_order_90"
+[[spend_gifts]]
+threshold = "500.00"
+coupon = "brand_gift"
+[redemption]
+step = 100
+min = 100
+max_order_share = "0.50"
+reserve_seconds = 900
+[returns]
+window_days = 7
+[levels]
+bands = [ { code = "ordinary", from = 0 }, { code = "active", from = 51 } ]
+"""
+
+REFERRAL = """
+[newcomer]
+points = 50
+coupon = "first_order"
+[referral]
+referrer_points = 100
+referrer_coupon = "referral_20"
+referee_coupon = "referee_80"
+monthly_limit = 2
+doubled_for_levels = ["loyal"]
+"""
+
+
+def at(text: str) -> datetime:
+    """A local time of the programme."""
+    return datetime.fromisoformat(text + "+08:00")
+
+
+def money(text: str) -> Decimal:
+    """An amount."""
+    return Decimal(text)
+
+
+def start(extra: str = "", **points: Any) -> Oracle:
+    """An oracle with member m (enrolled 2024-01-01), with changes to [points]."""
+    rules = tomllib.loads(RULES + extra)
+    rules["points"].update(points)
+    oracle = Oracle(rules)
+    assert oracle.enrol(at("2024-01-01 00:00"), "m").code == "ok"
+    return oracle
+
+
+def balance(oracle: Oracle, now: str, member: str = "m") -> tuple[int, int, int, int]:
+    """(available, pending, reserved, debt)."""
+    found = oracle.member(member, at(now))["balance"]
+    return found["available"], found["pending"], found["reserved"], found["debt"]
+
+
+def total(oracle: Oracle, kind: str, member: str = "m") -> Any:
+    """A total, by events only."""
+    return oracle.member(member, at("2024-01-01 00:00"))["totals"][kind]
+
+
+def buy(oracle: Oracle, when: str, order: str, amount: str, **more: Any) -> Any:
+    """An order of member m, recorded when it happened."""
+    return oracle.accrue(at(when), more.pop("member", "m"), order, money(amount), **more)
+
+
+def offset(oracle: Oracle, when: str, name: str, points: int, **more: Any) -> Any:
+    """A cash offset of member m on a large order named like the redemption."""
+    order = more.pop("order", "on-" + name)
+    amount = money(more.pop("amount", "10000.00"))
+    return oracle.redeem(at(when), "m", name, points, order, amount, **more)
+
+
+# ---------------------------------------------------------------------------------- 2 earning
+
+
+def test_the_grant_of_178_points_explains_itself() -> None:
+    oracle = start()
+    oracle.set_level("m", at("2024-02-01 00:00"), "core")
+    # 148.60 × 1.2 = 178.32: 178; the level's row is 178 − 148
+    result = buy(oracle, "2024-05-01 12:00", "o1", "148.60")
+    assert (result.points, result.breakdown) == (178, (("spend", 148), ("level:core", 30)))
+    # as of its own time, when the level was not yet core
+    late = buy(oracle, "2024-05-01 12:00", "o0", "148.60", occurred_at=at("2024-01-31 23:59"))
+    assert late.points == 148
+
+
+SCOPED = """
+[[campaigns]]
+code = "baby"
+multiplier = "2"
+only = { product_lines = ["baby"] }
+"""
+ITEMS = (
+    {"sku": "A", "product_line": "baby", "amount": "200.00"},
+    {"sku": "B", "product_line": "food", "amount": "100.00"},
+)
+
+
+@pytest.mark.parametrize(
+    ("stacking", "rows"),
+    [
+        # shares 66.67 and 33.33; level: 120; campaign: 66.67 × 2.4 + 33.33 × 1.2 = 200
+        ("multiply", (("spend", 100), ("level:core", 20), ("campaign:baby", 80))),
+        # best: food 33.33 × 1.2 = 40, so 106.67 so far; baby 133.33: 173.33
+        ("best", (("spend", 100), ("level:core", 6), ("campaign:baby", 67))),
+    ],
+)
+def test_a_scoped_campaign_acts_on_shares(stacking: str, rows: tuple[tuple[str, int], ...]) -> None:
+    oracle = start(SCOPED)
+    oracle.versions[0][1]["earning"]["stacking"] = stacking
+    oracle.set_level("m", at("2024-01-01 00:00"), "core")
+    assert buy(oracle, "2024-05-01 12:00", "o1", "100.00", items=ITEMS).breakdown == rows
+    assert buy(oracle, "2024-05-01 12:00", "o2", "100.00").points == 120
+    free = tuple({**line, "amount": "0.00"} for line in ITEMS)
+    assert buy(oracle, "2024-05-01 12:00", "o3", "100.00", items=free).points == 120
+
+
+def test_excluded_lines_take_their_share_away() -> None:
+    oracle = start()
+    oracle.versions[0][1]["earning"]["excluded_product_lines"] = ["food"]
+    # 99.99 × 200/300 = 66.66
+    assert buy(oracle, "2024-05-01 12:00", "o1", "99.99", items=ITEMS).points == 66
+    assert buy(oracle, "2024-05-01 12:00", "o2", "0.00").points == 0
+
+
+CAMPAIGNS = """
+[[campaigns]]
+code = "gift"
+bonus = 100
+from = 2024-05-01T00:00:00+08:00
+until = 2024-05-02T00:00:00+08:00
+[[campaigns]]
+code = "acts"
+multiplier = "2"
+applies_to = "activity"
+from = 2024-05-01T00:00:00+08:00
+until = 2024-05-02T00:00:00+08:00
+"""
+
+
+def test_the_daily_cap_cuts_bonuses_first_and_stays_consumed() -> None:
+    oracle = start(CAMPAIGNS, daily_earning_cap=200)
+    result = buy(oracle, "2024-05-01 12:00", "o1", "150.00")
+    assert result.breakdown == (("spend", 150), ("bonus:gift", 100), ("cap", -50))
+    # half refunded: should hold 75 + the bonus of 50
+    half = oracle.refund(at("2024-05-01 13:00"), "f1", "o1", money("75.00"))
+    assert half.clawed_back == 75
+    assert buy(oracle, "2024-05-01 14:00", "o2", "10.00").points == 0
+    rest = oracle.refund(at("2024-05-01 15:00"), "f2", "o1", money("75.00"))
+    assert rest.clawed_back == 125
+    assert buy(oracle, "2024-05-01 16:00", "o3", "10.00").points == 0
+    assert buy(oracle, "2024-05-02 00:00", "o4", "10.00").points == 10
+
+
+def test_activities_have_their_limits() -> None:
+    oracle = start(CAMPAIGNS)
+
+    def act(when: str, name: str, key: str, **more: Any) -> Any:
+        return oracle.activity(at(when), "m", name, key, **more)
+
+    assert act("2024-04-01 23:59", "check_in", "a1").points == 5
+    over = act("2024-04-01 23:59", "check_in", "a2")
+    assert (over.code, over.points) == ("ok", 0)
+    assert over.reason is not None
+    assert act("2024-04-02 00:00", "check_in", "a3").points == 5
+    assert [act("2024-04-02 09:00", "share", f"s{i}").points for i in range(4)] == [10, 10, 10, 0]
+    assert act("2024-04-02 09:00", "review", "r1", reference="o1").points == 20
+    assert act("2024-04-09 09:00", "review", "r2", reference="o1").points == 0
+    assert act("2024-04-09 09:00", "review", "r3", reference="o2").points == 20
+    assert act("2024-04-09 09:00", "dance", "d1").code == "invalid_request"
+    doubled = act("2024-05-01 09:00", "check_in", "a4")
+    assert doubled.breakdown == (("activity:check_in", 5), ("campaign:acts", 5))
+    assert total(oracle, "granted") == 5 + 5 + 30 + 20 + 20 + 10
+
+
+# ------------------------------------------------------------------------------ 2.5–2.7 rewards
+
+
+def test_the_first_order_and_the_spend_gift_issue_coupons() -> None:
+    oracle = start()
+    assert buy(oracle, "2024-05-01 12:00", "o0", "0.00").issued == ()
+    assert buy(oracle, "2024-05-01 12:00", "o1", "500.00").issued == (
+        "second_order_90",
+        "brand_gift",
+    )
+    oracle.use_coupon("m", "brand_gift")
+    assert oracle.refund(at("2024-05-02 12:00"), "f1", "o1", money("500.00")).code == "ok"
+    assert oracle.member("m", at("2024-05-02 12:00"))["coupons"] == [
+        ("brand_gift", "used"),
+        ("second_order_90", "voided"),
+    ]
+    assert buy(oracle, "2024-05-03 12:00", "o2", "499.99").issued == ()
+
+
+def refer(oracle: Oracle, name: str, **more: Any) -> Any:
+    """A new member with m's code."""
+    return oracle.enrol(at("2024-05-01 09:00"), name, referral_code="code-m", **more)
+
+
+def test_a_referral_rewards_both_until_the_limit_and_is_reversed() -> None:
+    oracle = start(REFERRAL)  # m has 50 newcomer points
+    assert refer(oracle, "a").issued == ("first_order", "referee_80")
+    assert refer(oracle, "b").code == refer(oracle, "c").code == "ok"
+    assert refer(oracle, "d").code == "ok"
+    buy(oracle, "2024-05-01 10:00", "oa", "10.00", member="a")
+    assert balance(oracle, "2024-05-01 10:00") == (150, 0, 0, 0)
+    buy(oracle, "2024-05-01 10:00", "oa2", "10.00", member="a")
+    oracle.set_level("m", at("2024-05-02 00:00"), "loyal")
+    buy(oracle, "2024-05-02 10:00", "ob", "10.00", member="b")
+    assert balance(oracle, "2024-05-02 10:00") == (350, 0, 0, 0)
+    coupons = oracle.member("m", at("2024-05-02 10:00"))["coupons"]
+    assert coupons.count(("referral_20", "issued")) == 3
+    # ob fully refunded: 200 points and two coupons go; the month's limit of 2 stays used
+    oracle.refund(at("2024-05-03 10:00"), "f1", "ob", money("10.00"))
+    assert balance(oracle, "2024-05-03 10:00") == (150, 0, 0, 0)
+    coupons = oracle.member("m", at("2024-05-03 10:00"))["coupons"]
+    assert coupons.count(("referral_20", "issued")) == 1
+    assert coupons.count(("referral_20", "voided")) == 2
+    buy(oracle, "2024-05-31 23:59", "oc", "10.00", member="c")
+    assert balance(oracle, "2024-05-31 23:59") == (150, 0, 0, 0)
+    buy(oracle, "2024-06-01 00:00", "od", "10.00", member="d")
+    assert balance(oracle, "2024-06-01 00:00") == (350, 0, 0, 0)
+    assert total(oracle, "clawed_back") == 200
+
+
+def test_a_referral_that_is_none() -> None:
+    oracle = start(REFERRAL)
+    now = at("2024-05-01 09:00")
+    oracle.enrol(now, "n", phone="+861", email="n@x")
+    assert oracle.enrol(now, "a", referral_code="code-n", phone="+861").issued == ("first_order",)
+    assert oracle.enrol(now, "b", referral_code="code-n", email="n@x").issued == ("first_order",)
+    assert oracle.enrol(now, "c", referral_code="code-c").issued == ("first_order",)
+    assert oracle.enrol(now, "d", referral_code="nobody").code == "not_found"
+    # with the first order: the reward, but not the coupon of an enrolment
+    oracle.enrol(now, "e")
+    first = buy(oracle, "2024-05-01 10:00", "oe", "10.00", member="e", referral_code="code-n")
+    assert first.issued == ("second_order_90",)
+    assert balance(oracle, "2024-05-01 10:00", "n") == (150, 0, 0, 0)
+    # one referrer, and only with the first order
+    buy(oracle, "2024-05-01 10:00", "oe2", "10.00", member="e", referral_code="code-m")
+    assert balance(oracle, "2024-05-01 10:00", "m") == (50, 0, 0, 0)
+
+
+# ------------------------------------------------------------------------------------- 3 lots
+
+
+@pytest.mark.parametrize(
+    ("rules", "earned", "last"),
+    [
+        ({}, "2024-02-29", "2025-02-28"),
+        ({}, "2023-02-28", "2024-02-28"),
+        ({"validity": {"months": 18}}, "2024-08-31", "2026-02-28"),
+        ({"align_expiry": "month"}, "2024-02-10", "2025-02-28"),
+        ({"align_expiry": "quarter"}, "2024-04-01", "2025-06-30"),
+        ({"align_expiry": "year"}, "2024-12-31", "2025-12-31"),
+        ({"validity": "none"}, "2024-02-10", None),
+    ],
+)
+def test_expiry_dates(rules: dict[str, Any], earned: str, last: str | None) -> None:
+    found = expiry_date(rules, date.fromisoformat(earned))
+    assert found == (None if last is None else date.fromisoformat(last))
+
+
+def test_points_expire_at_the_local_midnight_recorded_or_not() -> None:
+    oracle = start()
+    buy(oracle, "2024-02-29 10:00", "o1", "300.00")
+    assert balance(oracle, "2025-02-28 23:59") == (300, 0, 0, 0)
+    assert balance(oracle, "2025-03-01 00:00") == (0, 0, 0, 0)
+    assert offset(oracle, "2025-03-01 00:00", "r0", 100).code == "insufficient_points"
+    assert total(oracle, "expired") == 0  # totals count events only
+    assert oracle.expire(at("2025-02-28 23:59")) == 0
+    assert oracle.expire(at("2025-03-03 09:00")) == 1
+    assert oracle.expire(at("2025-03-03 09:00")) == 0
+    assert total(oracle, "expired") == 300
+    # late data: 100 of it had been spent before, so 200 expired
+    late = offset(oracle, "2025-03-04 09:00", "r1", 100, occurred_at=at("2025-02-28 23:59"))
+    assert (late.code, late.lots) == ("ok", (("order", "o1", 100),))
+    assert (total(oracle, "expired"), total(oracle, "redeemed")) == (200, 100)
+    assert oracle.expire(at("2025-03-04 09:00")) == 0
+
+
+def test_drawing_order_and_what_can_be_drawn_late() -> None:
+    oracle = start()
+    buy(oracle, "2024-03-02 10:00", "o2", "100.00")
+    buy(oracle, "2024-03-03 10:00", "o3", "100.00")
+    buy(oracle, "2024-03-04 10:00", "o1", "50.00", occurred_at=at("2024-03-01 10:00"))
+    drawn = offset(oracle, "2024-03-05 10:00", "r1", 100).lots
+    assert drawn == (("order", "o1", 50), ("order", "o2", 50))
+    # on 3 March at 09:00 only o1 and o2 had been earned: 50 are left of them now
+    before_o3 = {"occurred_at": at("2024-03-03 09:00")}
+    assert offset(oracle, "2024-03-05 11:00", "r2", 100, **before_o3).code == "insufficient_points"
+    lots = oracle.member("m", at("2024-03-05 11:00"))["lots"]
+    assert [(lot[1], lot[2], lot[3], lot[5]) for lot in lots] == [
+        ("o2", 100, 50, date(2025, 3, 2)),
+        ("o3", 100, 100, date(2025, 3, 3)),
+    ]
+
+
+def test_pending_lots() -> None:
+    oracle = start(pending=True)
+    buy(oracle, "2024-03-01 10:00", "o1", "100.00")  # pending through 8 March
+    assert balance(oracle, "2024-03-08 23:59") == (0, 100, 0, 0)
+    assert offset(oracle, "2024-03-08 23:59", "r1", 100).code == "insufficient_points"
+    assert balance(oracle, "2024-03-09 00:00") == (100, 0, 0, 0)
+    assert oracle.release_pending(at("2024-03-08 23:59")) == 0
+    assert oracle.release_pending(at("2024-03-09 00:00")) == 1
+    assert oracle.release_pending(at("2024-03-09 00:00")) == 0
+    oracle.activity(at("2024-03-09 08:00"), "m", "check_in", "a1")
+    assert balance(oracle, "2024-03-09 08:00") == (105, 0, 0, 0)  # only order lots pend
+    # a clawback takes other pending lots last: o1 is spent, so the 5 first, then 95 pending
+    assert offset(oracle, "2024-03-09 09:00", "r2", 100).code == "ok"
+    buy(oracle, "2024-03-09 10:00", "o2", "98.00")
+    result = oracle.refund(at("2024-03-10 10:00"), "f1", "o1", money("100.00"))
+    assert (result.clawed_back, result.debt) == (100, 0)
+    assert balance(oracle, "2024-03-10 10:00") == (0, 3, 0, 0)
+
+
+# --------------------------------------------------------------------------------- 4 redeeming
+
+
+def test_the_limits_of_a_cash_offset() -> None:
+    oracle = start()
+    buy(oracle, "2024-03-01 10:00", "o1", "1000.00")
+    now = "2024-03-01 11:00"
+    assert offset(oracle, now, "r1", 50).code == "below_minimum"
+    assert offset(oracle, now, "r1", 150).code == "not_a_multiple"
+    assert offset(oracle, now, "r1", 0).code == "invalid_request"
+    assert offset(oracle, now, "r1", 1100).code == "insufficient_points"
+    # 1000 points are 100 CNY, at most half of 200.00: all redemptions of the order together
+    assert offset(oracle, now, "r1", 600, order="x", amount="200.00", reserve=True).code == "ok"
+    assert offset(oracle, now, "r2", 500, order="x", amount="200.00").code == "over_order_share"
+    assert offset(oracle, now, "r2", 400, order="x", amount="200.00").code == "ok"
+    assert offset(oracle, "2024-03-01 11:15", "r3", 600, order="x", amount="200.00").code == "ok"
+    assert balance(oracle, "2024-03-01 11:15") == (0, 0, 0, 0)
+
+
+def test_a_reservation_is_captured_in_part_released_or_lapses() -> None:
+    oracle = start()
+    buy(oracle, "2024-03-01 10:00", "o1", "250.00")
+    buy(oracle, "2024-03-02 10:00", "o2", "250.00")
+    assert offset(oracle, "2024-03-02 11:00", "r1", 400, reserve=True).status == "reserved"
+    assert balance(oracle, "2024-03-02 11:00") == (100, 0, 400, 0)
+    assert oracle.capture(at("2024-03-02 11:01"), "r1", 150).code == "not_a_multiple"
+    assert oracle.capture(at("2024-03-02 11:01"), "r1", 500).code == "insufficient_points"
+    taken = oracle.capture(at("2024-03-02 11:01"), "r1", 300)
+    assert taken.lots == (("order", "o1", 250), ("order", "o2", 50))
+    assert oracle.capture(at("2024-03-02 12:00"), "r1", 300) == taken
+    assert oracle.capture(at("2024-03-02 12:00"), "r1").code == "reservation_over"
+    assert balance(oracle, "2024-03-02 11:01") == (200, 0, 0, 0)
+    offset(oracle, "2024-03-02 13:00", "r2", 100, reserve=True)
+    assert oracle.release(at("2024-03-02 13:01"), "r2").status == "released"
+    assert oracle.release(at("2024-03-02 13:02"), "r2").status == "released"
+    offset(oracle, "2024-03-02 14:00", "r3", 100, reserve=True, reserve_seconds=60)
+    assert balance(oracle, "2024-03-02 14:00") == (100, 0, 100, 0)
+    assert balance(oracle, "2024-03-02 14:01") == (200, 0, 0, 0)
+    assert oracle.capture(at("2024-03-02 14:01"), "r3").code == "reservation_over"
+    assert oracle.release(at("2024-03-02 14:01"), "r3").code == "reservation_over"
+    assert oracle.lapse(at("2024-03-02 14:00")) == 0
+    assert oracle.lapse(at("2024-03-02 14:01")) == 1
+    assert (total(oracle, "redeemed"), total(oracle, "expired")) == (300, 0)
+
+
+def test_reserved_points_stay_good_when_their_lot_expires() -> None:
+    oracle = start()
+    buy(oracle, "2024-03-01 10:00", "o1", "500.00")
+    week = {"reserve": True, "reserve_seconds": 7 * 24 * 3600}
+    offset(oracle, "2025-03-01 10:00", "r1", 200, **week)
+    offset(oracle, "2025-03-01 10:00", "r2", 200, **week)
+    assert oracle.expire(at("2025-03-02 00:00")) == 1  # the 100 that are not reserved
+    assert oracle.capture(at("2025-03-02 10:00"), "r1").code == "ok"
+    assert oracle.release(at("2025-03-02 10:00"), "r2").code == "ok"
+    assert balance(oracle, "2025-03-02 10:00") == (0, 0, 0, 0)
+    assert (total(oracle, "redeemed"), total(oracle, "expired")) == (200, 300)
+    # their expiry is dated at the release: by 09:00 only 100 had expired unspent, so the order
+    # holds 400; its lot is past its day, so all of it becomes debt
+    early = {"occurred_at": at("2025-03-02 09:00")}
+    result = oracle.refund(at("2025-03-02 12:00"), "f1", "o1", money("500.00"), **early)
+    assert (result.clawed_back, result.debt) == (400, 400)
+
+
+def test_an_order_captures_its_reservations() -> None:
+    oracle = start()
+    buy(oracle, "2024-03-01 10:00", "o1", "300.00")
+    offset(oracle, "2024-03-02 10:00", "r1", 200, order="o2", amount="100.00", reserve=True)
+    assert buy(oracle, "2024-03-02 10:05", "o2", "80.00", redemption_ids=["r1"]).points == 80
+    assert balance(oracle, "2024-03-02 10:05") == (180, 0, 0, 0)
+    assert total(oracle, "redeemed") == 200
+    over = buy(oracle, "2024-03-02 10:06", "o3", "80.00", redemption_ids=["r1"])
+    assert over.code == "reservation_over"
+    assert (
+        buy(oracle, "2024-03-02 10:06", "o3", "80.00", redemption_ids=["nothing"]).code
+        == "not_found"
+    )
+
+
+# ----------------------------------------------------------------------------------- 5 refunds
+
+
+def test_partial_refunds_never_drift() -> None:
+    oracle = start()
+    buy(oracle, "2024-03-01 10:00", "o1", "99.99")  # 99; then floor(66.66), floor(33.33), 0
+    now = at("2024-03-02 10:00")
+    clawed = [oracle.refund(now, f"f{i}", "o1", money("33.33")).clawed_back for i in range(3)]
+    assert clawed == [33, 33, 33]
+    assert oracle.refund(now, "f9", "o1", money("0.01")).code == "refund_exceeds_order"
+    assert oracle.refund(now, "f9", "nowhere", money("0.01")).code == "not_found"
+    assert oracle.refund(now, "f1", "o1", money("33.33")).clawed_back == 33  # the same refund
+    assert oracle.refund(now, "f1", "o1", money("1.00")).code == "already_recorded"
+    totals = oracle.member("m", now)["totals"]
+    assert (totals["clawed_back"], totals["spend"], totals["orders"]) == (99, Decimal(0), 0)
+
+
+def test_a_refund_restores_last_drawn_first_then_claws_back() -> None:
+    oracle = start()
+    buy(oracle, "2024-03-01 10:00", "o1", "200.00")
+    buy(oracle, "2024-03-02 10:00", "o2", "300.00")
+    offset(oracle, "2024-03-03 10:00", "r1", 300, order="o3", amount="130.00")  # 200 + 100
+    buy(oracle, "2024-03-03 10:00", "o3", "100.00")
+    # R/A = 0.55: restored floor(165) = 165: 100 to o2's lot, 65 to o1's; should hold 45
+    result = oracle.refund(at("2024-03-04 10:00"), "f1", "o3", money("55.00"))
+    assert (result.restored, result.clawed_back, result.debt) == (165, 55, 0)
+    lots = oracle.member("m", at("2024-03-04 10:00"))["lots"]
+    assert [(lot[1], lot[3]) for lot in lots] == [("o1", 65), ("o2", 300), ("o3", 45)]
+    result = oracle.refund(at("2024-03-04 10:00"), "f2", "o3", money("45.00"))
+    assert (result.restored, result.clawed_back) == (135, 45)
+    assert (total(oracle, "restored"), total(oracle, "redeemed")) == (300, 300)
+
+
+@pytest.mark.parametrize(
+    ("refunded", "last"),
+    [
+        ("2025-02-22", "2025-03-01"),  # 22 February + 7 days = 1 March: the old expiry stays
+        ("2025-02-23", "2025-03-02"),
+        ("2025-06-01", "2025-06-08"),
+    ],
+)
+def test_restored_points_are_good_for_seven_days(refunded: str, last: str) -> None:
+    oracle = start()
+    buy(oracle, "2024-03-01 10:00", "o1", "300.00")
+    offset(oracle, "2024-03-02 10:00", "r1", 200, order="o2", amount="100.00")
+    buy(oracle, "2024-03-02 10:00", "o2", "80.00")
+    oracle.expire(at(refunded + " 00:00"))
+    result = oracle.refund(at(refunded + " 10:00"), "f1", "o2", money("80.00"))
+    assert result.restored == 200
+    lots = [lot for lot in oracle.member("m", at(refunded + " 10:00"))["lots"] if lot[1] == "o1"]
+    same = last == "2025-03-01"
+    granted, remaining = (300, 300) if same else (200, 200)
+    assert (lots[-1][2], lots[-1][3]) == (granted, remaining)
+    assert lots[-1][4] == at("2024-03-01 10:00")
+    assert lots[-1][5] == date.fromisoformat(last)
+
+
+def test_debt_is_paid_first_by_what_comes_later() -> None:
+    oracle = start()
+    buy(oracle, "2024-03-01 10:00", "o1", "300.00")
+    offset(oracle, "2024-03-01 11:00", "r1", 200)
+    offset(oracle, "2024-03-01 11:00", "r2", 100, reserve=True)
+    # everything is spent or reserved, and reserved points are not taken
+    result = oracle.refund(at("2024-03-01 11:01"), "f1", "o1", money("300.00"))
+    assert (result.clawed_back, result.debt) == (300, 300)
+    assert oracle.release(at("2024-03-01 11:02"), "r2").code == "ok"
+    assert balance(oracle, "2024-03-01 11:02") == (0, 0, 0, 200)
+    assert buy(oracle, "2024-03-01 12:00", "o2", "50.00").debt_paid == 50
+    assert oracle.adjust(at("2024-03-01 12:00"), "m", "j1", 60).debt_paid == 60
+    assert balance(oracle, "2024-03-01 12:00") == (0, 0, 0, 90)
+    # o2's points went into the debt: nothing is left to take, it becomes debt again
+    assert oracle.refund(at("2024-03-01 13:00"), "f2", "o2", money("50.00")).debt == 50
+    assert oracle.member("m", at("2024-03-01 13:00"))["debts"] == [("o1", 90), ("o2", 50)]
+    buy(oracle, "2024-03-01 14:00", "o3", "100.00")
+    assert oracle.member("m", at("2024-03-01 14:00"))["debts"] == [("o2", 40)]
+    assert total(oracle, "granted") == 450
+    assert total(oracle, "clawed_back") == 350
+
+
+def test_a_shortfall_can_be_waived() -> None:
+    oracle = start(debt="waive")
+    buy(oracle, "2024-03-01 10:00", "o1", "300.00")
+    offset(oracle, "2024-03-01 11:00", "r1", 200)
+    half = oracle.refund(at("2024-03-02 10:00"), "f1", "o1", money("150.00"))
+    assert (half.clawed_back, half.waived, half.debt) == (100, 50, 0)
+    buy(oracle, "2024-03-03 10:00", "o2", "500.00")
+    rest = oracle.refund(at("2024-03-04 10:00"), "f2", "o1", money("150.00"))
+    assert (rest.clawed_back, rest.waived) == (150, 0)
+
+
+def test_expired_unspent_counts_as_taken_back() -> None:
+    for run_the_job in (True, False):
+        oracle = start()
+        buy(oracle, "2024-03-01 10:00", "o1", "300.00")
+        offset(oracle, "2024-03-01 11:00", "r1", 100)
+        if run_the_job:
+            assert oracle.expire(at("2025-03-02 00:00")) == 1
+        result = oracle.refund(at("2025-03-02 10:00"), "f1", "o1", money("300.00"))
+        assert (result.clawed_back, result.debt) == (100, 100)  # 300 − 200 expired
+        # 300.00 of which 120.00 is given back should hold 180: 300 − 200 is below that
+        oracle = start()
+        buy(oracle, "2024-03-01 10:00", "o1", "300.00")
+        offset(oracle, "2024-03-01 11:00", "r1", 100)
+        if run_the_job:
+            oracle.expire(at("2025-03-02 00:00"))
+        part = oracle.refund(at("2025-03-02 10:00"), "f1", "o1", money("120.00"))
+        assert part.clawed_back == 0
+
+
+def test_a_late_refund_takes_back_what_had_not_yet_expired() -> None:
+    oracle = start()
+    buy(oracle, "2024-03-01 10:00", "o1", "300.00")
+    oracle.expire(at("2025-03-02 00:00"))
+    result = oracle.refund(
+        at("2025-03-02 10:00"), "f1", "o1", money("100.00"), occurred_at=at("2025-03-01 10:00")
+    )
+    assert (result.clawed_back, result.debt) == (100, 0)
+    assert (total(oracle, "expired"), total(oracle, "clawed_back")) == (200, 100)
+
+
+def test_an_expiry_correction_pays_debt_first() -> None:
+    oracle = start()
+    buy(oracle, "2024-03-01 10:00", "o1", "300.00")
+    assert oracle.expire(at("2025-03-02 00:00")) == 1
+    buy(oracle, "2025-03-02 09:00", "o2", "100.00")
+    offset(oracle, "2025-03-02 09:30", "r0", 100)
+    assert oracle.refund(at("2025-03-02 10:00"), "f1", "o2", money("100.00")).debt == 100
+    before = {"occurred_at": at("2025-03-01 10:00")}
+    assert offset(oracle, "2025-03-03 10:00", "r1", 300, **before).code == "insufficient_points"
+    assert offset(oracle, "2025-03-03 10:00", "r1", 200, **before).code == "ok"
+    assert balance(oracle, "2025-03-03 10:00") == (0, 0, 0, 0)
+    assert total(oracle, "expired") == 0
+
+
+def test_a_zero_order_is_fully_refunded_by_nothing() -> None:
+    oracle = start()
+    buy(oracle, "2024-03-01 10:00", "o1", "100.00")
+    offset(oracle, "2024-03-01 11:00", "r1", 100, order="o2", amount="20.00")
+    buy(oracle, "2024-03-01 11:00", "o2", "0.00")
+    result = oracle.refund(at("2024-03-01 12:00"), "f1", "o2", money("0.00"))
+    assert (result.restored, result.clawed_back) == (100, 0)
+
+
+# ----------------------------------------------------------------- adjustments, status, identity
+
+
+def test_adjustments() -> None:
+    oracle = start()
+    now = at("2024-03-01 10:00")
+    assert oracle.adjust(now, "m", "j1", 30).code == "ok"
+    assert oracle.adjust(now, "m", "j2", -31).code == "insufficient_points"
+    assert oracle.adjust(now, "m", "j2", -20).code == "ok"
+    assert oracle.adjust(now, "m", "j2", -20).code == "ok"
+    assert oracle.adjust(now, "m", "j3", 0).code == "invalid_request"
+    assert balance(oracle, "2024-03-01 10:00") == (10, 0, 0, 0)
+    assert total(oracle, "adjusted") == 10
+
+
+def test_a_frozen_or_closed_member_neither_earns_nor_redeems() -> None:
+    oracle = start()
+    buy(oracle, "2024-03-01 10:00", "o1", "300.00")
+    offset(oracle, "2024-03-01 10:00", "r1", 100, reserve=True)
+    now = "2024-03-01 10:01"
+    assert oracle.freeze(at(now), "m").code == "ok"
+    assert buy(oracle, now, "o2", "1.00").code == "member_frozen"
+    assert offset(oracle, now, "r2", 100).code == "member_frozen"
+    assert oracle.capture(at(now), "r1").code == "member_frozen"
+    assert buy(oracle, "2024-03-01 10:00", "o1", "300.00").points == 300  # a repeat
+    assert oracle.release(at(now), "r1").code == "ok"
+    assert oracle.refund(at(now), "f1", "o1", money("100.00")).clawed_back == 100
+    assert oracle.unfreeze(at(now), "m").code == "ok"
+    assert buy(oracle, now, "o2", "1.00").code == "ok"
+    assert oracle.close(at(now), "m").code == "ok"
+    assert oracle.activity(at(now), "m", "check_in", "a1").code == "member_closed"
+    assert oracle.unfreeze(at(now), "m").code == "member_closed"
+
+
+def test_what_a_request_must_look_like() -> None:
+    oracle = start()
+    now = at("2024-03-01 10:00")
+    soon, too_late = now + timedelta(minutes=5), now + timedelta(minutes=5, seconds=1)
+    assert oracle.accrue(now, "m", "o1", money("1.00"), occurred_at=soon).code == "ok"
+    for amount in ("-1.00", "1.001", "100000000.00", "NaN"):
+        assert oracle.accrue(now, "m", "o2", money(amount)).code == "invalid_request"
+    assert oracle.accrue(now, "m", "o2", money("1"), occurred_at=too_late).code == "invalid_request"
+    assert oracle.accrue(now, "m", "o 2", money("1")).code == "invalid_request"
+    assert oracle.accrue(now, "nobody", "o2", money("1")).code == "not_found"
+    assert oracle.accrue(now, "m", "o1", money("1.00")).code == "already_recorded"
+    assert oracle.enrol(now, "m").code == "ok"
+    assert oracle.enrol(now, "m", phone="+861").code == "already_recorded"
+
+
+def test_a_version_decides_from_its_effective_time_on() -> None:
+    oracle = start()
+    double = tomllib.loads(RULES)
+    double["earning"]["rate"] = "2"
+    oracle.publish(double, at("2024-06-01 00:00"), at("2024-06-15 00:00"))
+    late = {"occurred_at": at("2024-05-31 23:59")}
+    assert buy(oracle, "2024-06-16 10:00", "o1", "10.00").points == 20
+    assert buy(oracle, "2024-06-16 10:00", "o2", "10.00", **late).points == 10
+
+
+def test_the_ambiguities_are_written_down() -> None:
+    assert all(a.rule and a.choice and a.alternative for a in AMBIGUITIES)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_random_life_balances(seed: int) -> None:
+    """PROGRAMME 11.2: the totals come to outstanding − debt, whatever happened; jobs settle it."""
+    chance = random.Random(seed)
+    oracle = start(CAMPAIGNS, pending=seed % 2 == 1, daily_earning_cap=800)
+    now = at("2024-01-01 00:00").astimezone(UTC)
+    codes = set()
+    for i in range(60):
+        now += timedelta(days=chance.choice([0, 0, 1, 20, 80]), minutes=chance.randrange(30))
+        then = now - timedelta(days=chance.choice([0, 0, 0, 3, 100]))
+        n = chance.randrange(i + 1)
+        amount = money(f"{chance.randrange(40000)}.00")
+        operation = chance.randrange(8)
+        if operation <= 1:
+            amount = min(amount, money("400.00"))
+            result = oracle.accrue(now, "m", f"o{i}", amount, occurred_at=then)
+        elif operation == 2:
+            points = 100 * chance.randrange(1, 4)
+            reserve = chance.random() < 0.6
+            result = oracle.redeem(
+                now, "m", f"r{i}", points, f"o{n}", amount, reserve=reserve, occurred_at=then
+            )
+        elif operation == 3:
+            result = oracle.capture(now, f"r{n}", chance.choice([None, 100]))
+        elif operation == 4:
+            result = oracle.refund(now, f"f{i}", f"o{n}", amount / 100, occurred_at=then)
+        elif operation == 5:
+            result = oracle.adjust(now, "m", f"j{i}", chance.randrange(-90, 90), occurred_at=then)
+        elif operation == 6:
+            result = oracle.release(now, f"r{n}")
+        else:
+            oracle.lapse(now)
+            oracle.expire(now)
+            continue
+        codes.add(result.code)
+        seen = oracle.member("m", now)
+        totals, held = seen["settled_totals"], seen["balance"]
+        closing = totals["granted"] + totals["restored"] + totals["adjusted"]
+        closing -= totals["redeemed"] + totals["expired"] + totals["clawed_back"]
+        assert closing == held["available"] + held["pending"] + held["reserved"] - held["debt"]
+        assert min(held.values()) >= 0
+    oracle.lapse(now)
+    oracle.expire(now)
+    seen = oracle.member("m", now)
+    assert seen["totals"] == seen["settled_totals"]
+    assert {"ok", "not_found"} <= codes

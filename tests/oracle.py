@@ -1,0 +1,1938 @@
+"""An independent oracle for the points ledger: plain, slow, and written from the text alone.
+
+It is written from PROGRAMME.md (sections 1–5, the daily cap of 2.2, late data of 3.6), API.md
+(result codes) and retail.toml (the form of the rules), and knows nothing of the product's code.
+Every balance is recomputed from the whole history of movements; every operation keeps a copy of
+everything and puts it back when it is refused. Exact arithmetic is `Fraction`; each function cites
+its rule.
+
+Not modelled (it comes later or lies elsewhere): the rewards catalogue, coupon use and limits,
+tier, level and segment reviews (there are hooks: `set_level` and its kin), merges, guard rails,
+approval, finance.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import math
+import re
+from calendar import monthrange
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Concatenate, NamedTuple, ParamSpec
+from zoneinfo import ZoneInfo
+
+P = ParamSpec("P")
+Rules = Mapping[str, Any]
+
+
+class Ambiguity(NamedTuple):
+    """A place where the text leaves a choice: what this oracle does, what else it could mean."""
+
+    rule: str
+    choice: str
+    alternative: str
+
+
+AMBIGUITIES: tuple[Ambiguity, ...] = (
+    # ---- time, versions, identity
+    Ambiguity(
+        "PROGRAMME 1 time: what a late decision sees",
+        "level, segment, rules, campaigns, pending status and expiry dates are taken at "
+        "occurred_at; balances, debts, member status (frozen, closed) and reservations are "
+        "those known when recorded",
+        "member status as of occurred_at: a late order from before a freeze would be accepted",
+    ),
+    Ambiguity(
+        "API idempotency: 'same content'",
+        "the request as given is compared: an omitted occurred_at is not equal to a given one; "
+        "money is compared as a number (10 = 10.00); items in order",
+        "compare after defaults are filled in, or leave occurred_at out of the content",
+    ),
+    Ambiguity(
+        "API idempotency: enrolment",
+        "a known member_id with the same content answers as the first time, else "
+        "already_recorded; a member enrolled by an order has different content",
+        "a repeat is always already_recorded, or always answers with the member",
+    ),
+    Ambiguity(
+        "API: order of refusals",
+        "invalid_request, known id, not_found, member_closed / member_frozen, business rule; "
+        "for a cash offset: redemption off, below_minimum, not_a_multiple, over_order_share, "
+        "limit_reached, insufficient_points",
+        "any other order among the business rules",
+    ),
+    Ambiguity(
+        "API: an id that breaks the form",
+        "in a body: invalid_request; in a path (capture, release, freeze, adjust's member): "
+        "unknown, so not_found",
+        "invalid_request in both",
+    ),
+    Ambiguity(
+        "PROGRAMME 1 joined_at",
+        "an order, activity or redemption that happened before joined_at is accepted",
+        "refuse it",
+    ),
+    Ambiguity(
+        "API: occurred_at in the future (up to 5 minutes)",
+        "a current read shows what has been recorded, also with occurred_at a little after now; "
+        "but it can't be drawn by something that occurred before it (3.2)",
+        "a current read hides it until its time",
+    ),
+    # ---- earning
+    Ambiguity(
+        "PROGRAMME 2.1/2.11 rows and names of the breakdown",
+        "rows are spend, level:CODE, campaign:CODE, bonus:CODE, activity:NAME, cap; a row that "
+        "comes to 0 is kept; compare rows that are not 0",
+        "rows of 0 are left out; other names",
+    ),
+    Ambiguity(
+        "PROGRAMME 2.2 best, with scoped campaigns",
+        "each item share takes its own largest multiplier (ties: level, then campaign code); only "
+        "the multipliers that win somewhere have a row",
+        "one largest multiplier for the whole order; rows for the losers too",
+    ),
+    Ambiguity(
+        "PROGRAMME 2.1 zero order",
+        "amount 0 earns nothing at all, no bonus either; an order with amount > 0 of which "
+        "nothing is eligible still gets an unscoped bonus",
+        "bonuses only where something is eligible",
+    ),
+    Ambiguity(
+        "PROGRAMME 2.1 scoped bonus",
+        "a bonus with product lines is given once if an eligible item of those lines has a share "
+        "greater than 0",
+        "in proportion to the share, or also for excluded or free items",
+    ),
+    Ambiguity(
+        "PROGRAMME 2.8 campaign period and default scope",
+        "from ≤ occurred_at < until; applies_to defaults to 'order'; an empty list restricts "
+        "nothing; a value that the event lacks (no channel) does not match a given list",
+        "until inclusive; default 'both'",
+    ),
+    Ambiguity(
+        "PROGRAMME 2.3 what uses up an activity's limit",
+        "activities that were not over a cap; one left with 0 by the daily earning cap was over "
+        "a cap too, so it uses up nothing",
+        "an activity that the daily earning cap cut to 0 still uses up its once/max_per_day",
+    ),
+    Ambiguity(
+        "PROGRAMME 2.3 missing reference, unknown activity",
+        "once_per order or reference without a reference is invalid_request; so is an activity "
+        "that the programme does not know",
+        "a missing reference counts as one value; an unknown activity is not_found",
+    ),
+    Ambiguity(
+        "PROGRAMME 2.5 first order",
+        "first by recording among orders with amount > 0",
+        "(none: the text says recorded)",
+    ),
+    Ambiguity(
+        "PROGRAMME 2.6 several spend gifts",
+        "every gift whose threshold is met is issued",
+        "only the highest",
+    ),
+    Ambiguity(
+        "PROGRAMME 2.7 unknown or barred referral code",
+        "unknown code: not_found; self-referral, second referrer, or an order after the first: "
+        "the enrolment or order stands and no referral is made",
+        "refuse with not_eligible; ignore an unknown code",
+    ),
+    Ambiguity(
+        "PROGRAMME 2.7 code with the first order",
+        "accepted while no order with amount > 0 is recorded (a zero order may carry it); no "
+        "referee coupon then, except that an automatic enrolment counts as 'at enrolment'",
+        "only with the very first order; coupon also then",
+    ),
+    Ambiguity(
+        "PROGRAMME 2.7 monthly limit",
+        "20 rewarded referrals by calendar month (local) of the first order's occurred_at; beyond "
+        "it neither points nor coupons, and for good; a frozen or closed referrer gets nothing",
+        "month of recording; coupons still; a frozen referrer is rewarded later",
+    ),
+    Ambiguity(
+        "PROGRAMME 2.7 source of the referrer's lot",
+        "source 'referral', without order_id; its clawback leaves out what of it expired unspent, "
+        "and a shortfall becomes the referrer's debt under the refunded order",
+        "order_id of the referee's order",
+    ),
+    Ambiguity(
+        "PROGRAMME 2.9 end of pending",
+        "a lot of local date D with a window of n days becomes active at the midnight that ends "
+        "D + n; pending is judged at occurred_at; with [returns] omitted nothing pends; a lot "
+        "formed by restoration never pends",
+        "the midnight that begins D + n",
+    ),
+    Ambiguity(
+        "PROGRAMME 2.2 daily cap",
+        "counts what orders and activities of that local day were granted, as recorded so far "
+        "(after the cap), whoever refunds later; newcomer and referral points are outside it",
+        "-",
+    ),
+    # ---- lots, drawing, late data
+    Ambiguity(
+        "PROGRAMME 3.2 lot id as a tie break",
+        "order of creation",
+        "order of the product's own ids",
+    ),
+    Ambiguity(
+        "PROGRAMME 3.2/3.6 correction while there is debt",
+        "a correction pays debt first (5.6), so a late draw of n corrects n + debt, and may find "
+        "insufficient_points although n had expired; the lot's held points are drawn before its "
+        "expired ones",
+        "correct exactly n and leave the debt",
+    ),
+    Ambiguity(
+        "PROGRAMME 3.6 late negative adjustment",
+        "draws like a redemption, with corrections (3.2 names every drawing)",
+        "3.6 names only redemptions, reservations and clawbacks",
+    ),
+    Ambiguity(
+        "PROGRAMME 3.5 released after the date, with debt",
+        "the release pays debt first, and the rest expires dated at the release",
+        "all of it expires",
+    ),
+    Ambiguity(
+        "PROGRAMME 4.3 lapse, recorded or not",
+        "a lapse due by the time of recording is booked before any other write on that member (so "
+        "the lapse job counts only what no write has booked), and before the expiry job",
+        "decide as if, and leave the event to the job: only totals.expired and job counts differ",
+    ),
+    Ambiguity(
+        "PROGRAMME 4.3 at reserved_until exactly",
+        "lapsed (an as-of read includes what occurred at that very moment)",
+        "still good",
+    ),
+    Ambiguity(
+        "PROGRAMME 2.9 release job",
+        "counts every lot whose pending time has passed, even with nothing remaining",
+        "only lots with something remaining",
+    ),
+    # ---- redeeming
+    Ambiguity(
+        "PROGRAMME 4.1 order share",
+        "points × value of all redeemed and live reserved redemptions with that order_id, of "
+        "whatever member, without taking off restored points, against this call's order_amount",
+        "net of restored points; the same member's only",
+    ),
+    Ambiguity(
+        "PROGRAMME 4.1 [redemption] omitted",
+        "cash offset is off: not_eligible",
+        "no limits",
+    ),
+    Ambiguity(
+        "retail.toml limits.redemptions_per_day",
+        "limit_reached when that many redemptions or reservations of the member have the local "
+        "day of occurred_at, whatever became of them",
+        "released and lapsed ones do not count",
+    ),
+    Ambiguity(
+        "PROGRAMME 4.3 capture",
+        "repeat is judged by the points (none = all of it), also after a capture by an accrual; "
+        "more than reserved: insufficient_points; a part must be a multiple of the step but may "
+        "be below the minimum; capturing a redemption that never was reserved: reservation_over",
+        "more than reserved: invalid_request; the minimum holds too",
+    ),
+    Ambiguity(
+        "PROGRAMME 4.3 release of the rest",
+        "given back in the order drawn, which decides which lot pays debt",
+        "last-drawn first",
+    ),
+    Ambiguity(
+        "PROGRAMME 4.5 frozen or closed and a reservation",
+        "capture is refused; release and lapse work",
+        "a capture completes what was reserved before",
+    ),
+    Ambiguity(
+        "PROGRAMME 4.5 adjustments",
+        "refused for frozen and closed members (ADJUST_NEEDS_ACTIVE): the list of what still "
+        "works does not name them",
+        "an adjustment neither earns nor redeems: allowed",
+    ),
+    Ambiguity(
+        "API freeze / unfreeze / close",
+        "repeats are ok and change nothing; freeze or unfreeze of a closed member: member_closed; "
+        "close leaves the points alone",
+        "a repeat is refused; a close forfeits",
+    ),
+    Ambiguity(
+        "API accruals: redemption_ids",
+        "unknown or of another member: not_found; lapsed, released, or redeemed for another "
+        "order: reservation_over; a reservation made for another order is moved to this one; "
+        "the share limit is not tested again",
+        "-",
+    ),
+    # ---- refunds
+    Ambiguity(
+        "PROGRAMME 5.2 'the order's own lot'",
+        "also the lots formed by restoring points of it (same source and order); of an own lot "
+        "3.2 holds too: expired at the refund's date means not taken",
+        "the accrual's lot only",
+    ),
+    Ambiguity(
+        "PROGRAMME 5.1/5.2 expired unspent",
+        "as of the refund's occurred_at: expiries dated by then, and what a lot past its day on "
+        "that date still holds; points in a reservation have not expired",
+        "-",
+    ),
+    Ambiguity(
+        "PROGRAMME 5.3 new lot",
+        "one new lot per refund and lot drawn from; its granted is all restored into it, debt "
+        "payment included",
+        "one per redemption's draw",
+    ),
+    Ambiguity(
+        "PROGRAMME 5.3 last-drawn",
+        "by the recording of the redemptions (a reservation draws when made), within one by the "
+        "order drawn",
+        "by occurred_at, or by capture",
+    ),
+    Ambiguity(
+        "PROGRAMME 5.3 redeemed after a refund",
+        "restored at the order's next refund, if any",
+        "-",
+    ),
+    Ambiguity(
+        "PROGRAMME 5.1 refund of 0.00",
+        "accepted; on an order of more than 0 that is not yet fully refunded it does nothing",
+        "invalid_request unless the order is 0",
+    ),
+    Ambiguity(
+        "PROGRAMME 5.2 waived points",
+        "neither in points_clawed_back nor in totals.clawed_back; later refunds of the order "
+        "count them as taken back (5.1)",
+        "shown as clawed back",
+    ),
+    Ambiguity(
+        "PROGRAMME 5.6 oldest debt",
+        "by the occurred_at of the refund that made it, then by recording; 'later' means recorded "
+        "later",
+        "by recording only",
+    ),
+    Ambiguity(
+        "PROGRAMME 5 refund before its order",
+        "accepted; lots earned after the refund's time can't be drawn (3.2), so it makes debt",
+        "refuse; or exempt the own lot",
+    ),
+    Ambiguity(
+        "API adjustments over the limit",
+        "approval_required, nothing booked (the product answers 202 and waits)",
+        "-",
+    ),
+)
+
+
+class RefusedError(Exception):
+    """A business refusal: carries the API's code."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+# ------------------------------------------------------------------------------- what is answered
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an operation answers: a code, and what it did."""
+
+    code: str
+    points: int = 0
+    breakdown: tuple[tuple[str, int], ...] = ()
+    clawed_back: int = 0  # includes `debt`, as the API's points_clawed_back
+    restored: int = 0
+    debt: int = 0  # what this refund turned into debt
+    waived: int = 0
+    debt_paid: int = 0  # of a grant: the part that paid debt
+    lots: tuple[tuple[str, str | None, int], ...] = ()  # drawn: (source, order_id, points)
+    issued: tuple[str, ...] = ()  # coupon templates issued to this member
+    status: str | None = None  # of a redemption
+    reason: str | None = None  # of an activity over a cap
+
+
+# ---------------------------------------------------------------------------------- the history
+
+
+@dataclass
+class Lot:
+    """PROGRAMME 1: the points of one grant, with one expiry."""
+
+    number: int
+    source: str
+    order_id: str | None
+    funded_by: str | None
+    granted: int
+    earned_at: datetime
+    expires_on: date | None
+    pending_until: datetime | None = None
+    release_recorded: bool = False
+    formed_from: Lot | None = None  # the lot whose points were restored into this new one
+
+    @property
+    def root(self) -> Lot:
+        """The lot of the grant that these points came from (PROGRAMME 5.3)."""
+        return self if self.formed_from is None else self.formed_from.root
+
+
+TOTAL_SIGN = {
+    "granted": 1,
+    "restored": 1,
+    "adjusted": 1,
+    "redeemed": -1,
+    "expired": -1,
+    "clawed_back": -1,
+}
+
+
+@dataclass
+class Move:
+    """One posting on a member's account. `kind` counts `counts` in the totals, if it is a total."""
+
+    kind: str
+    counts: int
+    lot: Lot | None
+    in_lot: int
+    in_reserve: int
+    in_debt: int
+    occurred_at: datetime
+    recorded_at: datetime
+
+
+@dataclass
+class Debt:
+    """PROGRAMME 5.2: points owed, of one refunded order."""
+
+    order_id: str | None
+    owed_at: datetime
+    left: int
+
+
+@dataclass
+class Coupon:
+    """An issued coupon, as a template name only."""
+
+    template: str
+    issued_by: str | None  # the order that issued it
+    status: str = "issued"
+
+
+@dataclass
+class Earned:
+    """PROGRAMME 2.2: a gross grant that the daily cap counts."""
+
+    occurred_at: datetime
+    points: int
+
+
+@dataclass
+class ActivityRecord:
+    """PROGRAMME 2.3: an activity, with whether it was over a cap."""
+
+    activity: str
+    reference: str | None
+    occurred_at: datetime
+    over_cap: bool
+
+
+@dataclass
+class Reward:
+    """PROGRAMME 2.7: what a referral gave the referrer."""
+
+    referrer: Member
+    lot: Lot | None
+    points: int
+    month: tuple[int, int]
+    reversed: bool = False
+
+
+@dataclass
+class Member:
+    """A member with the whole history of the account."""
+
+    member_id: str
+    joined_at: datetime
+    phone: str | None
+    email: str | None
+    status: str = "active"
+    referral_code: str = ""
+    referrer: Member | None = None
+    lots: list[Lot] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
+    debts: list[Debt] = field(default_factory=list)
+    coupons: list[Coupon] = field(default_factory=list)
+    earned: list[Earned] = field(default_factory=list)
+    activities: list[ActivityRecord] = field(default_factory=list)
+    # hooks for what reviews would decide: (since, kind, code)
+    standings: list[tuple[datetime, str, str]] = field(default_factory=list)
+
+    def remaining(self, lot: Lot) -> int:
+        """What a lot holds now, by its movements (points in a reservation are not in it)."""
+        return sum(m.in_lot for m in self.moves if m.lot is lot)
+
+    def expired_from(self, lot: Lot, until: datetime | None = None) -> int:
+        """What has expired from a lot, net of corrections; dated by `until`, if given."""
+        return sum(
+            m.counts
+            for m in self.moves
+            if m.lot is lot and m.kind == "expired" and (until is None or m.occurred_at <= until)
+        )
+
+    def reserved(self) -> int:
+        """Points in reservations."""
+        return sum(m.in_reserve for m in self.moves)
+
+    def debt(self) -> int:
+        """Points owed."""
+        return sum(m.in_debt for m in self.moves)
+
+
+@dataclass
+class Order:
+    """A recorded order, with what decided its points (PROGRAMME 5.1 needs it again)."""
+
+    order_id: str
+    member: Member
+    amount: Decimal
+    occurred_at: datetime
+    exact: Fraction  # eligible × rate × multipliers, unrounded
+    spend_granted: int
+    bonus_granted: int
+    lot: Lot | None
+    first: bool
+    refunded: Decimal = Decimal(0)
+    taken_back: int = 0  # clawed back before, debt and waived included
+    reward: Reward | None = None
+
+    @property
+    def granted(self) -> int:
+        """All points granted for the order."""
+        return self.spend_granted + self.bonus_granted
+
+
+@dataclass
+class Draw:
+    """Points that a redemption drew from one lot."""
+
+    lot: Lot
+    points: int
+    restored: int = 0
+
+
+@dataclass
+class Redemption:
+    """A cash offset: reserved, redeemed, released or lapsed."""
+
+    redemption_id: str
+    member: Member
+    order_id: str
+    points: int
+    occurred_at: datetime
+    reserved_until: datetime | None
+    status: str
+    draws: list[Draw]
+    spent: list[Draw] = field(default_factory=list)  # the draws that were redeemed
+    was_reserved: bool = False
+    answer: Result | None = None  # of its capture or release
+
+    def lapsed_by(self, now: datetime) -> bool:
+        """PROGRAMME 4.3: past its time it counts as lapsed, recorded or not."""
+        return (
+            self.status == "reserved"
+            and self.reserved_until is not None
+            and now >= self.reserved_until
+        )
+
+
+@dataclass
+class State:
+    """Everything that happened."""
+
+    members: dict[str, Member] = field(default_factory=dict)
+    orders: dict[str, Order] = field(default_factory=dict)
+    redemptions: dict[str, Redemption] = field(default_factory=dict)
+    rewards: list[Reward] = field(default_factory=list)
+    answers: dict[tuple[str, str], tuple[object, Result]] = field(default_factory=dict)
+    lots_made: int = 0
+
+
+# ------------------------------------------------------------------------------------- plain tools
+
+ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+MOST_MONEY = Decimal("99999999.99")
+
+
+def exact(value: object) -> Fraction:
+    """An exact rational from a figure of the configuration (PROGRAMME, preamble)."""
+    return Fraction(str(value))
+
+
+def add_months(day: date, months: int) -> date:
+    """The same day of the month, so many months on; the month's last day where there is none."""
+    index = day.year * 12 + day.month - 1 + months
+    year, month = divmod(index, 12)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+
+
+def end_of(period: str, day: date) -> date:
+    """The last day of the day's month, quarter or year (PROGRAMME 3.1)."""
+    if period == "day":
+        return day
+    month = {"month": day.month, "quarter": (day.month + 2) // 3 * 3, "year": 12}[period]
+    return date(day.year, month, monthrange(day.year, month)[1])
+
+
+def expiry_date(points_rules: Rules, earned_on: date) -> date | None:
+    """PROGRAMME 3.1: the last good day of a lot earned on a local date; 29 Feb → 28 Feb."""
+    validity = points_rules.get("validity", {"years": 1})
+    if validity == "none":
+        return None
+    months = 12 * int(validity.get("years", 0)) + int(validity.get("months", 0))
+    last = add_months(earned_on, months) + timedelta(days=int(validity.get("days", 0)))
+    return end_of(points_rules.get("align_expiry", "day"), last)
+
+
+def need(condition: bool) -> None:
+    """A request that breaks its shape is invalid_request."""
+    if not condition:
+        raise RefusedError("invalid_request")
+
+
+def need_id(value: object) -> None:
+    """API conventions: 1–64 of A–Z a–z 0–9 . _ : -"""
+    need(isinstance(value, str) and ID.fullmatch(value) is not None)
+
+
+def need_money(value: object) -> None:
+    """API conventions: not negative, at most two decimals, at most 99,999,999.99."""
+    need(isinstance(value, Decimal) and value.is_finite())
+    assert isinstance(value, Decimal)
+    exponent = value.as_tuple().exponent
+    need(isinstance(exponent, int) and exponent >= -2)
+    need(not value.is_signed() and value <= MOST_MONEY)
+
+
+def need_points(value: object) -> None:
+    """Points are integers."""
+    need(isinstance(value, int) and not isinstance(value, bool))
+
+
+def drawing_order(lot: Lot) -> tuple[bool, date, datetime, int]:
+    """PROGRAMME 3.2: expires first, then earned_at, then lot id; what never expires comes last."""
+    return (lot.expires_on is None, lot.expires_on or date.max, lot.earned_at, lot.number)
+
+
+class Item(NamedTuple):
+    """One line of an order."""
+
+    sku: str | None
+    product_line: str | None
+    amount: Fraction
+    quantity: object
+
+
+def read_items(items: Iterable[Mapping[str, Any]]) -> tuple[Item, ...]:
+    """The lines of an order; `amount` is the line total (PROGRAMME 2.1)."""
+    lines = []
+    for line in items:
+        amount = Decimal(str(line.get("amount", "0")))
+        need_money(amount)
+        lines.append(
+            Item(line.get("sku"), line.get("product_line"), Fraction(amount), line.get("quantity"))
+        )
+    return tuple(lines)
+
+
+def all_or_nothing(
+    operation: Callable[Concatenate[Oracle, P], Result],
+) -> Callable[Concatenate[Oracle, P], Result]:
+    """API: a refused request changes nothing."""
+
+    @functools.wraps(operation)
+    def whole(self: Oracle, /, *args: P.args, **kwargs: P.kwargs) -> Result:
+        before = copy.deepcopy(self.state)
+        try:
+            return operation(self, *args, **kwargs)
+        except RefusedError as refusal:
+            self.state = before
+            return Result(code=refusal.code)
+
+    return whole
+
+
+# -------------------------------------------------------------------------------------- the oracle
+
+
+class Oracle:
+    """The rules, written straight down."""
+
+    ADJUST_NEEDS_ACTIVE = True
+
+    def __init__(self, rules: Rules) -> None:
+        """Start with one version of the rules; the first version covers all earlier time."""
+        self.versions: list[tuple[datetime, Rules]] = [(datetime.min.replace(tzinfo=UTC), rules)]
+        self.zone = ZoneInfo(rules["time_zone"])
+        self.state = State()
+
+    def publish(self, rules: Rules, effective_at: datetime, now: datetime) -> None:
+        """API PUT /v1/programme: decides what is recorded afterwards, from effective_at on."""
+        del now  # only what is recorded afterwards is decided by it, which calls in order give
+        self.versions.append((effective_at.astimezone(UTC), rules))
+
+    # ------------------------------------------------------------------------------ rules and time
+
+    def rules_at(self, moment: datetime) -> Rules:
+        """PROGRAMME 1: the version in force at occurred_at, as known; the last published wins."""
+        in_force = [v for v in enumerate(self.versions) if v[1][0] <= moment]
+        return max(in_force, key=lambda v: (v[1][0], v[0]))[1][1]
+
+    def points_rules(self, moment: datetime) -> Rules:
+        """The [points] section in force."""
+        section: Rules = self.rules_at(moment).get("points", {})
+        return section
+
+    def local_date(self, moment: datetime) -> date:
+        """PROGRAMME 1: dates are local dates of the programme."""
+        return moment.astimezone(self.zone).date()
+
+    def midnight(self, day: date) -> datetime:
+        """The local midnight at which a date begins."""
+        return datetime.combine(day, time(0), tzinfo=self.zone).astimezone(UTC)
+
+    def times(self, now: datetime, occurred_at: datetime | None) -> tuple[datetime, datetime]:
+        """(now, occurred_at): defaults to now; at most 5 minutes in the future (API)."""
+        need(now.tzinfo is not None)
+        at = now if occurred_at is None else occurred_at
+        need(at.tzinfo is not None)
+        now, at = now.astimezone(UTC), at.astimezone(UTC)
+        need(at <= now + timedelta(minutes=5))
+        return now, at
+
+    # -------------------------------------------------------------------------------- standings
+
+    def standing(self, member: Member, kind: str, moment: datetime) -> str | None:
+        """PROGRAMME 7: level, segment, lifecycle; tier: before the first review the default."""
+        rules = self.rules_at(moment)
+        defaults: dict[str, str | None] = {
+            "level": rules["levels"]["bands"][0]["code"] if "levels" in rules else None,
+            "segment": rules["segments"].get("otherwise", "basic") if "segments" in rules else None,
+            "lifecycle": "new" if "lifecycle" in rules else None,
+            "tier": rules["tiers"][0]["code"] if rules.get("tiers") else None,
+        }
+        code = defaults[kind]
+        for since, of_kind, value in sorted(member.standings, key=lambda s: s[0]):
+            if of_kind == kind and since <= moment:
+                code = value
+        return code
+
+    def set_standing(self, member_id: str, kind: str, since: datetime, code: str) -> None:
+        """Hook: what a review would have decided (kind: level, segment, lifecycle, tier)."""
+        member = self.state.members[member_id]
+        member.standings.append((since.astimezone(UTC), kind, code))
+
+    def set_level(self, member_id: str, since: datetime, code: str) -> None:
+        """Hook: the member's level from a moment on."""
+        self.set_standing(member_id, "level", since, code)
+
+    def set_referral_code(self, member_id: str, code: str) -> None:
+        """Hook: the code that the product made for a member (default: `code-` + member_id)."""
+        self.state.members[member_id].referral_code = code
+
+    def use_coupon(self, member_id: str, template: str) -> None:
+        """Hook: the member's first unused coupon of a template is used."""
+        coupons = self.state.members[member_id].coupons
+        next(c for c in coupons if c.template == template and c.status == "issued").status = "used"
+
+    # ---------------------------------------------------------------------------------- identity
+
+    def known(self, kind: str, key: str, content: object) -> Result | None:
+        """API idempotency: the same content answers as the first time, other content is refused."""
+        if (kind, key) not in self.state.answers:
+            return None
+        first_content, first_answer = self.state.answers[kind, key]
+        if first_content != content:
+            raise RefusedError("already_recorded")
+        return first_answer
+
+    def remember(self, kind: str, key: str, content: object, answer: Result) -> Result:
+        """Business ids are remembered for ever."""
+        self.state.answers[kind, key] = (content, answer)
+        return answer
+
+    def find_member(self, member_id: str) -> Member:
+        """API: unknown id 404."""
+        if member_id not in self.state.members:
+            raise RefusedError("not_found")
+        return self.state.members[member_id]
+
+    def need_active(self, member: Member) -> None:
+        """PROGRAMME 4.5: a frozen or closed member can't earn or redeem."""
+        if member.status != "active":
+            raise RefusedError("member_" + member.status)
+
+    # ---------------------------------------------------------------------------------- postings
+
+    def book(
+        self,
+        member: Member,
+        kind: str,
+        *,
+        counts: int = 0,
+        lot: Lot | None = None,
+        in_lot: int = 0,
+        in_reserve: int = 0,
+        in_debt: int = 0,
+        at: datetime,
+        now: datetime,
+    ) -> None:
+        """One posting. PROGRAMME 11.2 holds for each: closing = lots + reserved − debt."""
+        assert TOTAL_SIGN.get(kind, 0) * counts == in_lot + in_reserve - in_debt, kind
+        member.moves.append(Move(kind, counts, lot, in_lot, in_reserve, in_debt, at, now))
+        assert lot is None or member.remaining(lot) >= 0
+        assert member.reserved() >= 0
+        assert member.debt() >= 0
+
+    def pay_debt(self, member: Member, lot: Lot, points: int, at: datetime, now: datetime) -> int:
+        """PROGRAMME 5.6: of points just put into a lot, debt is paid first, oldest debt first."""
+        paid = 0
+        for debt in sorted(member.debts, key=lambda d: d.owed_at):  # a stable sort
+            part = min(debt.left, points - paid)
+            if part > 0:
+                debt.left -= part
+                paid += part
+                self.book(member, "debt_paid", lot=lot, in_lot=-part, in_debt=-part, at=at, now=now)
+        return paid
+
+    def new_lot(
+        self,
+        member: Member,
+        source: str,
+        points: int,
+        earned_at: datetime,
+        expires_on: date | None,
+        *,
+        order_id: str | None = None,
+        funded_by: str | None = None,
+        formed_from: Lot | None = None,
+    ) -> Lot:
+        """A lot, still without points in it."""
+        self.state.lots_made += 1
+        lot = Lot(self.state.lots_made, source, order_id, funded_by, points, earned_at, expires_on)
+        lot.formed_from = formed_from
+        member.lots.append(lot)
+        return lot
+
+    def grant(
+        self,
+        member: Member,
+        source: str,
+        points: int,
+        at: datetime,
+        now: datetime,
+        *,
+        order_id: str | None = None,
+        funded_by: str | None = None,
+        kind: str = "granted",
+        may_pend: bool = False,
+    ) -> tuple[Lot | None, int]:
+        """A grant makes one lot (PROGRAMME 3.1) and pays debt first (5.6): (lot, debt paid)."""
+        if points == 0:
+            return None, 0
+        rules = self.points_rules(at)
+        expires_on = expiry_date(rules, self.local_date(at))
+        lot = self.new_lot(
+            member, source, points, at, expires_on, order_id=order_id, funded_by=funded_by
+        )
+        if may_pend and rules.get("pending", False):
+            lot.pending_until = self.pending_end(member, at)
+        self.book(member, kind, counts=points, lot=lot, in_lot=points, at=at, now=now)
+        return lot, self.pay_debt(member, lot, points, at, now)
+
+    def pending_end(self, member: Member, at: datetime) -> datetime | None:
+        """PROGRAMME 2.9: until the local midnight after date + window days."""
+        returns = self.rules_at(at).get("returns")
+        if returns is None:
+            return None
+        window = returns.get("window_days_by_segment", {}).get(
+            self.standing(member, "segment", at), returns.get("window_days", 7)
+        )
+        return self.midnight(self.local_date(at) + timedelta(days=int(window) + 1))
+
+    def past_its_day(self, lot: Lot, day: date) -> bool:
+        """PROGRAMME 3.1: expires_on is the last good day."""
+        return lot.expires_on is not None and lot.expires_on < day
+
+    def pending_at(self, lot: Lot, moment: datetime) -> bool:
+        """PROGRAMME 2.9: pending by the clock."""
+        return lot.pending_until is not None and moment < lot.pending_until
+
+    def drawable(self, member: Member, at: datetime, *, pending: bool) -> list[Lot]:
+        """PROGRAMME 3.2: earned by then, good on that date; pending ones apart (2.9)."""
+        day = self.local_date(at)
+        return sorted(
+            (
+                lot
+                for lot in member.lots
+                if lot.earned_at <= at
+                and not self.past_its_day(lot, day)
+                and self.pending_at(lot, at) == pending
+            ),
+            key=drawing_order,
+        )
+
+    def draw(
+        self,
+        member: Member,
+        lots: Sequence[Lot],
+        points: int,
+        kind: str,
+        at: datetime,
+        now: datetime,
+    ) -> list[Draw]:
+        """PROGRAMME 3.2 and 3.6: up to what each lot holds now plus what has expired from it.
+
+        Draws what it can and leaves it to the caller what a shortfall means.
+        """
+        drawn = []
+        missing = points
+        for lot in lots:
+            take = min(missing, member.remaining(lot))
+            expired = member.expired_from(lot)
+            if missing > take and expired > 0:
+                # 3.6: the expiry is corrected, as far as needed; 5.6: which pays debt first
+                corrected = min(expired, missing - take + member.debt())
+                take += self.correct_expiry(member, lot, corrected, now)
+            if take > 0:
+                self.book_draw(member, lot, take, kind, at, now)
+                drawn.append(Draw(lot, take))
+                missing -= take
+        return drawn
+
+    def correct_expiry(self, member: Member, lot: Lot, points: int, now: datetime) -> int:
+        """PROGRAMME 3.6: negative expired, dated at the expiry; what debt leaves of it."""
+        left = points
+        paid = 0
+        dates = sorted(
+            {m.occurred_at for m in member.moves if m.kind == "expired" and m.lot is lot}
+        )
+        for expired_at in dates:
+            there = sum(
+                m.counts
+                for m in member.moves
+                if m.kind == "expired" and m.lot is lot and m.occurred_at == expired_at
+            )
+            part = min(there, left)
+            if part > 0:
+                self.book(
+                    member, "expired", counts=-part, lot=lot, in_lot=part, at=expired_at, now=now
+                )
+                paid += self.pay_debt(member, lot, part, expired_at, now)
+                left -= part
+        assert left == 0
+        return points - paid
+
+    def book_draw(
+        self, member: Member, lot: Lot, points: int, kind: str, at: datetime, now: datetime
+    ) -> None:
+        """Take points out of a lot: reserve, redeemed, clawed_back, or adjusted (negative)."""
+        if kind == "reserve":
+            self.book(member, kind, lot=lot, in_lot=-points, in_reserve=points, at=at, now=now)
+        elif kind == "adjusted":
+            self.book(member, kind, counts=-points, lot=lot, in_lot=-points, at=at, now=now)
+        else:
+            self.book(member, kind, counts=points, lot=lot, in_lot=-points, at=at, now=now)
+
+    def give_back(self, member: Member, draws: Sequence[Draw], at: datetime, now: datetime) -> None:
+        """PROGRAMME 4.3: to the same lots; 5.6: debt first; 3.5: after the date it expires."""
+        for draw in draws:
+            lot, points = draw.lot, draw.points
+            self.book(member, "release", lot=lot, in_lot=points, in_reserve=-points, at=at, now=now)
+            left = points - self.pay_debt(member, lot, points, at, now)
+            if left > 0 and self.past_its_day(lot, self.local_date(at)):
+                self.book(member, "expired", counts=left, lot=lot, in_lot=-left, at=at, now=now)
+
+    def book_lapses(self, member: Member, now: datetime) -> int:
+        """PROGRAMME 4.3: past its time it lapses, dated reserved_until, in every decision."""
+        due = [
+            r
+            for r in self.state.redemptions.values()
+            if r.member is member and r.lapsed_by(now) and r.reserved_until is not None
+        ]
+        for redemption in sorted(due, key=lambda r: r.reserved_until or r.occurred_at):
+            assert redemption.reserved_until is not None
+            redemption.status = "lapsed"
+            self.give_back(member, redemption.draws, redemption.reserved_until, now)
+        return len(due)
+
+    def book_expiries(self, member: Member, as_of: datetime) -> int:
+        """PROGRAMME 3.3: per lot that still holds points, dated the midnight it expired."""
+        count = 0
+        for lot in sorted(member.lots, key=drawing_order):
+            left = member.remaining(lot)
+            if left > 0 and self.past_its_day(lot, self.local_date(as_of)):
+                assert lot.expires_on is not None
+                at = self.midnight(lot.expires_on + timedelta(days=1))
+                self.book(member, "expired", counts=left, lot=lot, in_lot=-left, at=at, now=as_of)
+                count += 1
+        return count
+
+    def issue(self, member: Member, template: str | None, order_id: str | None) -> tuple[str, ...]:
+        """A coupon is issued; here a template name."""
+        if not template:
+            return ()
+        member.coupons.append(Coupon(template, order_id))
+        return (template,)
+
+    # ---------------------------------------------------------------------------------- enrolment
+
+    @all_or_nothing
+    def enrol(
+        self,
+        now: datetime,
+        member_id: str,
+        *,
+        occurred_at: datetime | None = None,
+        referral_code: str | None = None,
+        phone: str | None = None,
+        email: str | None = None,
+    ) -> Result:
+        """PROGRAMME 2.4 and 2.7: a new member, with the newcomer pack."""
+        given_at = occurred_at
+        now, at = self.times(now, occurred_at)
+        need_id(member_id)
+        content = (member_id, given_at, referral_code, phone, email)
+        answer = self.known("member", member_id, content)
+        if answer is not None:
+            return answer
+        answer = self.enrol_now(member_id, at, now, referral_code, phone, email)
+        return self.remember("member", member_id, content, answer)
+
+    def enrol_now(
+        self,
+        member_id: str,
+        at: datetime,
+        now: datetime,
+        referral_code: str | None,
+        phone: str | None,
+        email: str | None,
+    ) -> Result:
+        """PROGRAMME 2.4: newcomer points and coupon; 2.7: the referee's coupon."""
+        member = Member(member_id, at, phone, email, referral_code="code-" + member_id)
+        self.state.members[member_id] = member
+        rules = self.rules_at(at)
+        issued: tuple[str, ...] = ()
+        newcomer = rules.get("newcomer", {})
+        points = int(newcomer.get("points", 0))
+        self.grant(member, "enrolment", points, at, now)
+        issued += self.issue(member, newcomer.get("coupon"), None)
+        if self.refer(member, referral_code, at):
+            issued += self.issue(member, rules["referral"].get("referee_coupon"), None)
+        return Result("ok", points=points, issued=issued)
+
+    def refer(self, referee: Member, code: str | None, at: datetime) -> bool:
+        """PROGRAMME 2.7: one referrer per referee, no self-referral; whether a link was made."""
+        if code is None or "referral" not in self.rules_at(at):
+            return False
+        owners = [m for m in self.state.members.values() if m.referral_code == code]
+        if not owners:
+            raise RefusedError("not_found")
+        referrer = owners[0]
+        same = (
+            referrer is referee
+            or (referee.phone is not None and referee.phone == referrer.phone)
+            or (referee.email is not None and referee.email == referrer.email)
+        )
+        if same or referee.referrer is not None or self.first_order_of(referee) is not None:
+            return False
+        referee.referrer = referrer
+        return True
+
+    def first_order_of(self, member: Member) -> Order | None:
+        """PROGRAMME 2.5: the first recorded with amount > 0, even if refunded later."""
+        for order in self.state.orders.values():  # in the order of recording
+            if order.member is member and order.amount > 0:
+                return order
+        return None
+
+    # ------------------------------------------------------------------------------------- orders
+
+    @all_or_nothing
+    def accrue(
+        self,
+        now: datetime,
+        member_id: str,
+        order_id: str,
+        amount: Decimal,
+        *,
+        occurred_at: datetime | None = None,
+        items: Iterable[Mapping[str, Any]] = (),
+        redemption_ids: Sequence[str] = (),
+        channel: str | None = None,
+        store_id: str | None = None,
+        funded_by: str | None = None,
+        referral_code: str | None = None,
+    ) -> Result:
+        """PROGRAMME 2.1, 2.2, 2.5–2.10: an order."""
+        given_at = occurred_at
+        now, at = self.times(now, occurred_at)
+        need_id(member_id)
+        need_id(order_id)
+        need_money(amount)
+        for redemption_id in redemption_ids:
+            need_id(redemption_id)
+        lines = read_items(items)
+        content = (
+            member_id,
+            amount,
+            given_at,
+            lines,
+            tuple(redemption_ids),
+            channel,
+            store_id,
+            funded_by,
+            referral_code,
+        )
+        answer = self.known("order", order_id, content)
+        if answer is not None:
+            return answer
+        rules = self.rules_at(at)
+        issued: tuple[str, ...] = ()
+        if member_id not in self.state.members and rules.get("auto_enrol", False):
+            # PROGRAMME 1: an auto-enrolment takes the order's time
+            enrolment = self.enrol_now(member_id, at, now, referral_code, None, None)
+            self.remember("member", member_id, ("enrolled by", order_id), enrolment)
+            issued += enrolment.issued
+            referral_code = None
+        member = self.find_member(member_id)
+        self.need_active(member)
+        self.book_lapses(member, now)
+        self.capture_for_order(member, order_id, redemption_ids, now)
+        self.refer(member, referral_code, at)
+        first = amount > 0 and self.first_order_of(member) is None
+
+        rows, whole, bonus = self.order_points(member, amount, lines, channel, store_id, at)
+        spend = math.floor(whole)
+        cut = self.cap_cut(member, spend + bonus, at)
+        if cut > 0:
+            rows.append(("cap", -cut))
+        bonus_granted = bonus - min(bonus, cut)  # 2.2: cutting bonuses first
+        spend_granted = spend - (cut - min(bonus, cut))
+        points = spend_granted + bonus_granted
+        assert points == sum(value for _, value in rows)
+
+        lot, paid = self.grant(
+            member,
+            "order",
+            points,
+            at,
+            now,
+            order_id=order_id,
+            funded_by=funded_by,
+            may_pend=True,
+        )
+        member.earned.append(Earned(at, points))
+        order = Order(order_id, member, amount, at, whole, spend_granted, bonus_granted, lot, first)
+        self.state.orders[order_id] = order
+
+        if first:  # PROGRAMME 2.5
+            template = rules.get("second_order", {}).get("coupon")
+            issued += self.issue(member, template, order_id)
+        for gift in rules.get("spend_gifts", []):  # PROGRAMME 2.6
+            if amount > 0 and exact(amount) >= exact(gift["threshold"]):
+                issued += self.issue(member, gift["coupon"], order_id)
+        if first and member.referrer is not None:
+            self.reward_referrer(order, member.referrer, at, now)
+        answer = Result("ok", points, tuple(rows), debt_paid=paid, issued=issued)
+        return self.remember("order", order_id, content, answer)
+
+    def order_points(
+        self,
+        member: Member,
+        amount: Decimal,
+        lines: Sequence[Item],
+        channel: str | None,
+        store_id: str | None,
+        at: datetime,
+    ) -> tuple[list[tuple[str, int]], Fraction, int]:
+        """PROGRAMME 2.1, 2.2, 2.8, 2.11: (rows, points of the spend unrounded, bonuses)."""
+        rules = self.rules_at(at)
+        earning = rules.get("earning")
+        if earning is None or amount == 0:  # 2.1: a zero order earns 0
+            return [("spend", 0)], Fraction(0), 0
+        rate = exact(earning.get("rate", "1"))
+        total = sum((line.amount for line in lines), Fraction(0))
+        have_items = total != 0  # 2.1: if all are 0, items count as not given
+        # the eligible shares: (product line, paid share)
+        shares: list[tuple[str | None, Fraction]] = []
+        if have_items:
+            for line in lines:
+                if line.sku in earning.get("excluded_skus", []):
+                    continue
+                if line.product_line in earning.get("excluded_product_lines", []):
+                    continue
+                shares.append((line.product_line, exact(amount) * line.amount / total))
+        else:
+            shares.append((None, exact(amount)))
+
+        # multipliers in the order of their rows: level, campaigns by code; for each which share
+        multipliers: list[tuple[str, Fraction, list[bool]]] = []
+        level = self.standing(member, "level", at)
+        if level in earning.get("level_multipliers", {}):
+            factor = exact(earning["level_multipliers"][level])
+            multipliers.append((f"level:{level}", factor, [True] * len(shares)))
+        bonuses: list[tuple[str, int]] = []
+        for campaign in self.campaigns(member, "order", channel, store_id, at):
+            only_lines = campaign.get("only", {}).get("product_lines", [])
+            if only_lines and not have_items:
+                continue  # 2.1: without items, product-scoped campaigns don't apply
+            inside = [not only_lines or line in only_lines for line, _ in shares]
+            if "multiplier" in campaign:
+                factor = exact(campaign["multiplier"])
+                multipliers.append((f"campaign:{campaign['code']}", factor, inside))
+            in_scope = not only_lines or any(
+                ok and share > 0 for ok, (_, share) in zip(inside, shares, strict=True)
+            )
+            if "bonus" in campaign and in_scope:
+                bonuses.append((f"bonus:{campaign['code']}", int(campaign["bonus"])))
+        if earning.get("stacking", "multiply") == "best":
+            multipliers = self.largest_alone(multipliers, len(shares))
+
+        values = [share * rate for _, share in shares]
+        product = sum(values, Fraction(0))
+        rows = [("spend", math.floor(product))]
+        for name, factor, inside in multipliers:
+            values = [v * factor if ok else v for v, ok in zip(values, inside, strict=True)]
+            after = sum(values, Fraction(0))
+            rows.append((name, math.floor(after) - math.floor(product)))  # 2.11
+            product = after
+        rows.extend(bonuses)
+        return rows, product, sum(points for _, points in bonuses)
+
+    def largest_alone(
+        self, multipliers: Sequence[tuple[str, Fraction, list[bool]]], shares: int
+    ) -> list[tuple[str, Fraction, list[bool]]]:
+        """PROGRAMME 2.2 best: on each share the largest alone counts."""
+        wins = [[False] * shares for _ in multipliers]
+        for share in range(shares):
+            candidates = [i for i, m in enumerate(multipliers) if m[2][share]]
+            if candidates:
+                best = max(candidates, key=lambda i: (multipliers[i][1], -i))
+                wins[best][share] = True
+        return [
+            (name, factor, won)
+            for (name, factor, _), won in zip(multipliers, wins, strict=True)
+            if any(won)
+        ]
+
+    def campaigns(
+        self,
+        member: Member,
+        applies_to: str,
+        channel: str | None,
+        store_id: str | None,
+        at: datetime,
+    ) -> list[Mapping[str, Any]]:
+        """PROGRAMME 2.8: those in force and in scope, by code (product lines are seen to later)."""
+        found = []
+        for campaign in self.rules_at(at).get("campaigns", []):
+            if "from" in campaign and at < self.config_time(campaign["from"]):
+                continue
+            if "until" in campaign and at >= self.config_time(campaign["until"]):
+                continue
+            if campaign.get("applies_to", "order") not in (applies_to, "both"):
+                continue
+            only = campaign.get("only", {})
+            facts = [
+                ("channels", channel),
+                ("stores", store_id),
+                ("tiers", self.standing(member, "tier", at)),
+                ("levels", self.standing(member, "level", at)),
+                ("segments", self.standing(member, "segment", at)),
+                ("lifecycle", self.standing(member, "lifecycle", at)),
+            ]
+            if all(not only.get(scope) or value in only[scope] for scope, value in facts):
+                found.append(campaign)
+        return sorted(found, key=lambda c: str(c["code"]))
+
+    def config_time(self, value: Any) -> datetime:
+        """A TOML time; a local one, or a date, is the programme's."""
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        if not isinstance(moment, datetime):
+            return self.midnight(moment)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=self.zone)
+        return moment.astimezone(UTC)
+
+    def cap_cut(self, member: Member, points: int, at: datetime) -> int:
+        """PROGRAMME 2.2 and 10: what the daily cap cuts off; once consumed it stays consumed."""
+        cap = int(self.points_rules(at).get("daily_earning_cap", 0))
+        if cap == 0:
+            return 0
+        day = self.local_date(at)
+        used = sum(e.points for e in member.earned if self.local_date(e.occurred_at) == day)
+        return points - min(points, max(0, cap - used))
+
+    def capture_for_order(
+        self, member: Member, order_id: str, redemption_ids: Sequence[str], now: datetime
+    ) -> None:
+        """API accruals: captures reserved redemptions, counts them as spent on this order."""
+        for redemption_id in redemption_ids:
+            redemption = self.state.redemptions.get(redemption_id)
+            if redemption is None or redemption.member is not member:
+                raise RefusedError("not_found")
+            if redemption.status == "redeemed" and redemption.order_id == order_id:
+                continue
+            if redemption.status != "reserved" or redemption.lapsed_by(now):
+                raise RefusedError("reservation_over")
+            redemption.order_id = order_id
+            self.capture_now(redemption, redemption.points, now)
+
+    # ---------------------------------------------------------------------------------- referrals
+
+    def reward_referrer(self, order: Order, referrer: Member, at: datetime, now: datetime) -> None:
+        """PROGRAMME 2.7: on the referee's first order; twice for a loyal-level referrer."""
+        referral = self.rules_at(at).get("referral")
+        if referral is None or referrer.status != "active":
+            return
+        day = self.local_date(at)
+        month = (day.year, day.month)
+        limit = int(referral.get("monthly_limit", 0))
+        so_far = sum(1 for r in self.state.rewards if r.referrer is referrer and r.month == month)
+        if limit and so_far >= limit:
+            return
+        level = self.standing(referrer, "level", at)
+        times = 2 if level in referral.get("doubled_for_levels", []) else 1
+        points = times * int(referral.get("referrer_points", 0))
+        self.book_lapses(referrer, now)
+        lot, _ = self.grant(referrer, "referral", points, at, now)
+        for _ in range(times):
+            self.issue(referrer, referral.get("referrer_coupon"), order.order_id)
+        order.reward = Reward(referrer, lot, points, month)
+        self.state.rewards.append(order.reward)
+
+    def reverse_reward(self, order: Order, at: datetime, now: datetime) -> None:
+        """PROGRAMME 2.7: the first order fully refunded: points back, unused coupons voided."""
+        reward = order.reward
+        if reward is None or reward.reversed:
+            return
+        reward.reversed = True
+        referrer = reward.referrer
+        if reward.lot is not None:
+            self.book_lapses(referrer, now)
+            holds = reward.points - self.expired_unspent(referrer, reward.lot, at)
+            self.claw_back(referrer, reward.lot, holds, order.order_id, at, now)
+        self.void_coupons(referrer, order.order_id)
+
+    def void_coupons(self, member: Member, order_id: str) -> None:
+        """PROGRAMME 5.4: unused coupons that the order issued; used ones stay."""
+        for coupon in member.coupons:
+            if coupon.issued_by == order_id and coupon.status == "issued":
+                coupon.status = "voided"
+
+    # --------------------------------------------------------------------------------- activities
+
+    @all_or_nothing
+    def activity(
+        self,
+        now: datetime,
+        member_id: str,
+        activity: str,
+        activity_id: str,
+        *,
+        occurred_at: datetime | None = None,
+        reference: str | None = None,
+    ) -> Result:
+        """PROGRAMME 2.3: a non-purchase act that earns."""
+        given_at = occurred_at
+        now, at = self.times(now, occurred_at)
+        need_id(member_id)
+        need_id(activity_id)
+        table = self.rules_at(at).get("earning", {}).get("activities", {})
+        need(activity in table)
+        rule = table[activity]
+        once_per = rule.get("once_per")
+        need(once_per not in ("order", "reference") or reference is not None)
+        content = (member_id, activity, given_at, reference)
+        answer = self.known("activity", activity_id, content)
+        if answer is not None:
+            return answer
+        member = self.find_member(member_id)
+        self.need_active(member)
+        self.book_lapses(member, now)
+
+        reason = self.activity_limit(member, activity, rule, reference, at)
+        rows: list[tuple[str, int]] = []
+        issued: tuple[str, ...] = ()
+        points = 0
+        paid = 0
+        if reason is None:
+            rows, before_cap = self.activity_points(member, activity, rule, at)
+            cut = self.cap_cut(member, before_cap, at)
+            if cut > 0:
+                rows.append(("cap", -cut))
+            points = before_cap - cut
+            if before_cap > 0 and points == 0:
+                reason = "daily_earning_cap"
+            _, paid = self.grant(member, "activity", points, at, now)
+            issued += self.issue(member, rule.get("coupon"), None)
+            issued += self.issue(member, rule.get("gift"), None)
+        member.activities.append(ActivityRecord(activity, reference, at, reason is not None))
+        member.earned.append(Earned(at, points))
+        answer = Result("ok", points, tuple(rows), debt_paid=paid, issued=issued, reason=reason)
+        return self.remember("activity", activity_id, content, answer)
+
+    def activity_limit(
+        self,
+        member: Member,
+        activity: str,
+        rule: Rules,
+        reference: str | None,
+        at: datetime,
+    ) -> str | None:
+        """PROGRAMME 2.3: the cap it is over, if any."""
+        before = [a for a in member.activities if a.activity == activity and not a.over_cap]
+        day = self.local_date(at)
+        that_day = [a for a in before if self.local_date(a.occurred_at) == day]
+        once_per = rule.get("once_per")
+        if once_per == "day" and that_day:
+            return "once_per_day"
+        if once_per in ("order", "reference") and any(a.reference == reference for a in before):
+            return f"once_per_{once_per}"
+        most = int(rule.get("max_per_day", 0))
+        if most and len(that_day) >= most:
+            return "max_per_day"
+        return None
+
+    def activity_points(
+        self, member: Member, activity: str, rule: Rules, at: datetime
+    ) -> tuple[list[tuple[str, int]], int]:
+        """PROGRAMME 2.2, 2.8: levels multiply spend only; campaigns by the stacking rule."""
+        base = int(rule.get("points", 0))
+        rows = [(f"activity:{activity}", base)]
+        if base == 0:  # a coupon or gift instead of points
+            return rows, 0
+        campaigns = [
+            c
+            for c in self.campaigns(member, "activity", None, None, at)
+            if not c.get("only", {}).get("product_lines", [])  # an activity has no items
+        ]
+        multipliers = [
+            (f"campaign:{c['code']}", exact(c["multiplier"]), [True])
+            for c in campaigns
+            if "multiplier" in c
+        ]
+        if self.rules_at(at)["earning"].get("stacking", "multiply") == "best":
+            multipliers = self.largest_alone(multipliers, 1)
+        product = Fraction(base)
+        for name, factor, _ in multipliers:
+            after = product * factor
+            rows.append((name, math.floor(after) - math.floor(product)))
+            product = after
+        rows.extend((f"bonus:{c['code']}", int(c["bonus"])) for c in campaigns if "bonus" in c)
+        return rows, sum(points for _, points in rows)
+
+    # ---------------------------------------------------------------------------------- redeeming
+
+    @all_or_nothing
+    def redeem(
+        self,
+        now: datetime,
+        member_id: str,
+        redemption_id: str,
+        points: int,
+        order_id: str,
+        order_amount: Decimal,
+        *,
+        reserve: bool = False,
+        reserve_seconds: int | None = None,
+        occurred_at: datetime | None = None,
+    ) -> Result:
+        """PROGRAMME 4.1, 4.3, 4.4: a cash offset, at once or reserved."""
+        given_at = occurred_at
+        now, at = self.times(now, occurred_at)
+        need_id(member_id)
+        need_id(redemption_id)
+        need_id(order_id)
+        need_points(points)
+        need(points > 0)
+        need_money(order_amount)
+        if reserve_seconds is not None:
+            need_points(reserve_seconds)
+            need(1 <= reserve_seconds <= 7 * 24 * 3600)  # 4.3: 1 s to 7 days
+        content = (
+            member_id,
+            points,
+            order_id,
+            order_amount,
+            reserve,
+            reserve_seconds,
+            given_at,
+        )
+        answer = self.known("redemption", redemption_id, content)
+        if answer is not None:
+            return answer
+        member = self.find_member(member_id)
+        self.need_active(member)
+        self.book_lapses(member, now)
+        self.check_offset(member, points, order_id, order_amount, at, now)
+
+        kind = "reserve" if reserve else "redeemed"
+        draws = self.draw(member, self.drawable(member, at, pending=False), points, kind, at, now)
+        if sum(d.points for d in draws) < points:  # 4.4: never below zero
+            raise RefusedError("insufficient_points")
+        until = None
+        if reserve:
+            rules = self.rules_at(at)["redemption"]
+            seconds = int(reserve_seconds or rules.get("reserve_seconds", 900))
+            until = at + timedelta(seconds=seconds)
+        status = "reserved" if reserve else "redeemed"
+        redemption = Redemption(
+            redemption_id, member, order_id, points, at, until, status, draws, was_reserved=reserve
+        )
+        if not reserve:
+            redemption.spent = [Draw(d.lot, d.points) for d in draws]
+        self.state.redemptions[redemption_id] = redemption
+        drawn = tuple((d.lot.source, d.lot.order_id, d.points) for d in draws)
+        answer = Result("ok", points, lots=drawn, status=status)
+        return self.remember("redemption", redemption_id, content, answer)
+
+    def check_offset(
+        self,
+        member: Member,
+        points: int,
+        order_id: str,
+        order_amount: Decimal,
+        at: datetime,
+        now: datetime,
+    ) -> None:
+        """PROGRAMME 4.1: minimum, multiples, at most the share of the order, all together."""
+        rules = self.rules_at(at)
+        offset = rules.get("redemption")
+        if offset is None:
+            raise RefusedError("not_eligible")
+        if points < int(offset.get("min", 0)):
+            raise RefusedError("below_minimum")
+        self.check_multiple(points, at)
+        share = exact(offset.get("max_order_share", "0"))
+        if share:
+            together = points + sum(
+                sum(d.points for d in r.spent) if r.status == "redeemed" else r.points
+                for r in self.state.redemptions.values()
+                if r.order_id == order_id
+                and (r.status == "redeemed" or (r.status == "reserved" and not r.lapsed_by(now)))
+            )
+            value = exact(self.points_rules(at).get("value", "0.10"))
+            if together * value > share * exact(order_amount):
+                raise RefusedError("over_order_share")
+        most = int(rules.get("limits", {}).get("redemptions_per_day", 0))
+        day = self.local_date(at)
+        that_day = [
+            r
+            for r in self.state.redemptions.values()
+            if r.member is member and self.local_date(r.occurred_at) == day
+        ]
+        if most and len(that_day) >= most:
+            raise RefusedError("limit_reached")
+
+    def check_multiple(self, points: int, at: datetime) -> None:
+        """PROGRAMME 4.1: whole multiples of the step."""
+        step = int(self.rules_at(at).get("redemption", {}).get("step", 0))
+        if step and points % step != 0:
+            raise RefusedError("not_a_multiple")
+
+    @all_or_nothing
+    def capture(self, now: datetime, redemption_id: str, points: int | None = None) -> Result:
+        """PROGRAMME 4.3: spend a reservation wholly, or the first-drawn part."""
+        now, _ = self.times(now, None)
+        if points is not None:
+            need_points(points)
+            need(points > 0)
+        redemption = self.find_redemption(redemption_id)
+        wanted = redemption.points if points is None else points
+        if redemption.status == "redeemed" and redemption.was_reserved:
+            # API: repeating a capture with the same points answers as the first time
+            assert redemption.answer is not None
+            if redemption.answer.points == wanted:
+                return redemption.answer
+        self.need_active(redemption.member)
+        if redemption.status != "reserved" or redemption.lapsed_by(now):
+            raise RefusedError("reservation_over")
+        if wanted > redemption.points:
+            raise RefusedError("insufficient_points")
+        if wanted < redemption.points:
+            self.check_multiple(wanted, now)
+        self.book_lapses(redemption.member, now)
+        return self.capture_now(redemption, wanted, now)
+
+    def find_redemption(self, redemption_id: str) -> Redemption:
+        """API: unknown id 404."""
+        if redemption_id not in self.state.redemptions:
+            raise RefusedError("not_found")
+        return self.state.redemptions[redemption_id]
+
+    def capture_now(self, redemption: Redemption, points: int, now: datetime) -> Result:
+        """PROGRAMME 4.3: the first-drawn part is spent, the rest is released."""
+        member = redemption.member
+        left = points
+        rest = []
+        for draw in redemption.draws:
+            part = min(left, draw.points)
+            left -= part
+            if part > 0:
+                self.book(
+                    member,
+                    "redeemed",
+                    counts=part,
+                    lot=draw.lot,
+                    in_reserve=-part,
+                    at=now,
+                    now=now,
+                )
+                redemption.spent.append(Draw(draw.lot, part))
+            if draw.points > part:
+                rest.append(Draw(draw.lot, draw.points - part))
+        redemption.status = "redeemed"
+        self.give_back(member, rest, now, now)
+        spent = tuple((d.lot.source, d.lot.order_id, d.points) for d in redemption.spent)
+        redemption.answer = Result("ok", points, lots=spent, status="redeemed")
+        return redemption.answer
+
+    @all_or_nothing
+    def release(self, now: datetime, redemption_id: str) -> Result:
+        """PROGRAMME 4.3: give a reservation back; 4.5: works for a frozen member too."""
+        now, _ = self.times(now, None)
+        redemption = self.find_redemption(redemption_id)
+        if redemption.status == "released":
+            assert redemption.answer is not None
+            return redemption.answer
+        if redemption.status != "reserved" or redemption.lapsed_by(now):
+            raise RefusedError("reservation_over")
+        self.book_lapses(redemption.member, now)
+        redemption.status = "released"
+        self.give_back(redemption.member, redemption.draws, now, now)
+        redemption.answer = Result("ok", redemption.points, status="released")
+        return redemption.answer
+
+    # ------------------------------------------------------------------------------------ refunds
+
+    @all_or_nothing
+    def refund(
+        self,
+        now: datetime,
+        refund_id: str,
+        order_id: str,
+        amount: Decimal,
+        *,
+        occurred_at: datetime | None = None,
+    ) -> Result:
+        """PROGRAMME 5: restores first, then claws back."""
+        given_at = occurred_at
+        now, at = self.times(now, occurred_at)
+        need_id(refund_id)
+        need_id(order_id)
+        need_money(amount)
+        content = (order_id, amount, given_at)
+        answer = self.known("refund", refund_id, content)
+        if answer is not None:
+            return answer
+        if order_id not in self.state.orders:
+            raise RefusedError("not_found")
+        order = self.state.orders[order_id]
+        if order.refunded + amount > order.amount:  # 5.5
+            raise RefusedError("refund_exceeds_order")
+        order.refunded += amount
+        full = order.refunded == order.amount
+        self.book_lapses(order.member, now)
+
+        restored = self.restore(order, at, now)
+        wanted = self.clawback_of(order, at)
+        taken, owed, waived = 0, 0, 0
+        if wanted > 0:
+            assert order.lot is not None
+            taken, owed, waived = self.claw_back(order.member, order.lot, wanted, order_id, at, now)
+            order.taken_back += wanted
+        if full:
+            self.void_coupons(order.member, order_id)
+            self.reverse_reward(order, at, now)
+        answer = Result("ok", clawed_back=taken + owed, restored=restored, debt=owed, waived=waived)
+        return self.remember("refund", refund_id, content, answer)
+
+    def restore(self, order: Order, at: datetime, now: datetime) -> int:
+        """PROGRAMME 5.3: restored so far = floor(spent × R/A), last-drawn lot first."""
+        spends = [
+            (redemption.member, draw)
+            for redemption in self.state.redemptions.values()  # in the order of recording
+            if redemption.order_id == order.order_id
+            for draw in redemption.spent
+        ]
+        spent = sum(draw.points for _, draw in spends)
+        before = sum(draw.restored for _, draw in spends)
+        if order.refunded == order.amount:
+            target = spent
+        else:
+            target = math.floor(spent * exact(order.refunded) / exact(order.amount))
+        left = max(0, target - before)
+        total = left
+        pieces: list[tuple[Member, Lot, int]] = []
+        for member, draw in reversed(spends):
+            part = min(left, draw.points - draw.restored)
+            if part > 0:
+                draw.restored += part
+                left -= part
+                pieces.append((member, draw.lot, part))
+        assert left == 0
+        merged: list[tuple[Member, Lot, int]] = []
+        for member, lot, part in pieces:
+            same = [i for i, m in enumerate(merged) if m[1] is lot]
+            if same:
+                merged[same[0]] = (member, lot, merged[same[0]][2] + part)
+            else:
+                merged.append((member, lot, part))
+        for member, lot, part in merged:
+            self.book_lapses(member, now)
+            self.put_back(member, lot, part, at, now)
+        return total
+
+    def put_back(self, member: Member, lot: Lot, points: int, at: datetime, now: datetime) -> None:
+        """PROGRAMME 5.3: with the old expiry, or a new lot good through the date + 7 days."""
+        days = int(self.points_rules(at).get("restored_min_days", 7))
+        least = self.local_date(at) + timedelta(days=days)
+        if lot.expires_on is not None and lot.expires_on < least:
+            into = self.new_lot(
+                member,
+                lot.source,
+                points,
+                lot.earned_at,
+                least,
+                order_id=lot.order_id,
+                funded_by=lot.funded_by,
+                formed_from=lot,
+            )
+        else:
+            into = lot
+        self.book(member, "restored", counts=points, lot=into, in_lot=points, at=at, now=now)
+        self.pay_debt(member, into, points, at, now)  # 5.6
+
+    def expired_unspent(self, member: Member, lot: Lot, at: datetime) -> int:
+        """PROGRAMME 5.1, 5.2: of a grant's points, those expired unspent, recorded or not."""
+        total = 0
+        for own in member.lots:
+            if own.root is lot:
+                total += member.expired_from(own, until=at)
+                if self.past_its_day(own, self.local_date(at)):
+                    total += member.remaining(own)
+        return total
+
+    def clawback_of(self, order: Order, at: datetime) -> int:
+        """PROGRAMME 5.1: what the order holds above what it should hold."""
+        if order.lot is None:
+            return 0
+        if order.refunded == order.amount:
+            should_hold = 0
+        else:
+            kept = (exact(order.amount) - exact(order.refunded)) / exact(order.amount)
+            spend = min(order.spend_granted, math.floor(order.exact * kept))
+            should_hold = spend + order.bonus_granted
+        holds = order.granted - order.taken_back - self.expired_unspent(order.member, order.lot, at)
+        return max(0, holds - should_hold)
+
+    def claw_back(
+        self,
+        member: Member,
+        own_lot: Lot,
+        points: int,
+        order_id: str,
+        at: datetime,
+        now: datetime,
+    ) -> tuple[int, int, int]:
+        """PROGRAMME 5.2, 2.9: own lot, other lots, other pending lots, then debt or waived.
+
+        Answers (taken from lots, turned into debt, waived).
+        """
+        if points <= 0:
+            return 0, 0, 0
+        active = self.drawable(member, at, pending=False)
+        pending = self.drawable(member, at, pending=True)
+        own = sorted((x for x in active + pending if x.root is own_lot), key=drawing_order)
+        others = [x for x in active + pending if x.root is not own_lot]
+        draws = self.draw(member, own + others, points, "clawed_back", at, now)
+        taken = sum(d.points for d in draws)
+        short = points - taken
+        if short == 0:
+            return taken, 0, 0
+        if self.points_rules(at).get("debt", "allow") == "waive":
+            return taken, 0, short
+        self.book(member, "clawed_back", counts=short, in_debt=short, at=at, now=now)
+        member.debts.append(Debt(order_id, at, short))
+        return taken, short, 0
+
+    # -------------------------------------------------------------------------------- service desk
+
+    @all_or_nothing
+    def adjust(
+        self,
+        now: datetime,
+        member_id: str,
+        adjustment_id: str,
+        points: int,
+        *,
+        occurred_at: datetime | None = None,
+    ) -> Result:
+        """API adjustments, PROGRAMME 4.4: positive makes a lot, negative draws."""
+        given_at = occurred_at
+        now, at = self.times(now, occurred_at)
+        need_id(adjustment_id)
+        need_points(points)
+        need(points != 0)
+        content = (member_id, points, given_at)
+        answer = self.known("adjustment", adjustment_id, content)
+        if answer is not None:
+            return answer
+        member = self.find_member(member_id)
+        if self.ADJUST_NEEDS_ACTIVE:
+            self.need_active(member)
+        limit = int(self.rules_at(at).get("limits", {}).get("adjustment_needs_approval_over", 0))
+        if limit and abs(points) > limit:
+            raise RefusedError("approval_required")
+        self.book_lapses(member, now)
+        paid = 0
+        drawn: tuple[tuple[str, str | None, int], ...] = ()
+        if points > 0:
+            _, paid = self.grant(member, "adjustment", points, at, now, kind="adjusted")
+        else:
+            lots = self.drawable(member, at, pending=False)
+            draws = self.draw(member, lots, -points, "adjusted", at, now)
+            if sum(d.points for d in draws) < -points:
+                raise RefusedError("insufficient_points")
+            drawn = tuple((d.lot.source, d.lot.order_id, d.points) for d in draws)
+        answer = Result("ok", points, debt_paid=paid, lots=drawn)
+        return self.remember("adjustment", adjustment_id, content, answer)
+
+    @all_or_nothing
+    def freeze(self, now: datetime, member_id: str) -> Result:
+        """PROGRAMME 4.5."""
+        return self.set_status(now, member_id, "frozen")
+
+    @all_or_nothing
+    def unfreeze(self, now: datetime, member_id: str) -> Result:
+        """PROGRAMME 4.5."""
+        return self.set_status(now, member_id, "active")
+
+    @all_or_nothing
+    def close(self, now: datetime, member_id: str) -> Result:
+        """PROGRAMME 4.5."""
+        return self.set_status(now, member_id, "closed")
+
+    def set_status(self, now: datetime, member_id: str, status: str) -> Result:
+        """A closed member stays closed; a repeat changes nothing."""
+        self.times(now, None)
+        member = self.find_member(member_id)
+        if member.status == "closed" and status != "closed":
+            raise RefusedError("member_closed")
+        member.status = status
+        return Result("ok", status=status)
+
+    # --------------------------------------------------------------------------------------- jobs
+
+    def expire(self, as_of: datetime) -> int:
+        """PROGRAMME 3.3: the expiry job; how many lots expired (due lapses are booked first)."""
+        as_of = as_of.astimezone(UTC)
+        for member in self.state.members.values():
+            self.book_lapses(member, as_of)
+        return sum(self.book_expiries(m, as_of) for m in self.state.members.values())
+
+    def lapse(self, as_of: datetime) -> int:
+        """PROGRAMME 4.3: the lapse job; how many reservations lapsed."""
+        as_of = as_of.astimezone(UTC)
+        return sum(self.book_lapses(m, as_of) for m in self.state.members.values())
+
+    def release_pending(self, as_of: datetime) -> int:
+        """PROGRAMME 2.9: pending lots become active; the clock does it anyway. How many."""
+        as_of = as_of.astimezone(UTC)
+        due = [
+            lot
+            for member in self.state.members.values()
+            for lot in member.lots
+            if lot.pending_until is not None
+            and not lot.release_recorded
+            and not self.pending_at(lot, as_of)
+        ]
+        for lot in due:
+            lot.release_recorded = True
+        return len(due)
+
+    # -------------------------------------------------------------------------------------- reading
+
+    def member(self, member_id: str, now: datetime) -> dict[str, Any]:
+        """API GET member: balance and lots with the clock applied, totals by events only.
+
+        `settled_totals` are the totals as they would be had the lapse and expiry jobs run at `now`.
+        """
+        now = now.astimezone(UTC)
+        totals = self.totals(self.find_member(member_id))
+        recorded = copy.deepcopy(self.state)
+        try:
+            member = self.state.members[member_id]
+            self.book_lapses(member, now)  # 4.3: recorded or not
+            self.book_expiries(member, now)  # 3.3: by date, recorded or not
+            lots = []
+            available = pending = 0
+            for lot in sorted(member.lots, key=drawing_order):
+                left = member.remaining(lot)
+                if left == 0:
+                    continue
+                if self.pending_at(lot, now):
+                    status = "pending"
+                    pending += left
+                else:
+                    status = "active"
+                    available += left
+                lots.append(
+                    (
+                        lot.source,
+                        lot.order_id,
+                        lot.granted,
+                        left,
+                        lot.earned_at,
+                        lot.expires_on,
+                        status,
+                    )
+                )
+            assert member.debt() == sum(d.left for d in member.debts)
+            return {
+                "status": member.status,
+                "balance": {
+                    "available": available,
+                    "pending": pending,
+                    "reserved": member.reserved(),
+                    "debt": member.debt(),
+                },
+                "lots": lots,
+                "totals": totals,
+                "settled_totals": self.totals(member),
+                "debts": [
+                    (d.order_id, d.left)
+                    for d in sorted(member.debts, key=lambda d: d.owed_at)
+                    if d.left
+                ],
+                "coupons": sorted((c.template, c.status) for c in member.coupons),
+            }
+        finally:
+            self.state = recorded
+
+    def totals(self, member: Member) -> dict[str, Any]:
+        """API totals, PROGRAMME 6.1 and 11.2: events only."""
+        orders = [o for o in self.state.orders.values() if o.member is member]
+        counting = [o for o in orders if o.amount - o.refunded > 0]
+        totals: dict[str, Any] = {
+            "spend": sum((o.amount - o.refunded for o in orders), Decimal("0.00")),
+            "orders": len(counting),
+            "repurchases": max(0, len(counting) - 1),
+        }
+        for kind in TOTAL_SIGN:
+            totals[kind] = sum(m.counts for m in member.moves if m.kind == kind)
+        return totals
