@@ -1,0 +1,25 @@
+"""What goes wrong in ordinary life, as one sentence for standard error."""
+
+import psycopg2
+
+from jifen.order_rows import ImportRefused
+from jifen.postgres_home import EmbeddedPostgresError
+from jifen.refused import Refused
+from ledger.errors import Refusal
+from ledger.programme import ProgrammeErrors
+from ledger.settings import SettingsError
+from ledger.store.migrate import MigrationError
+
+_SENTENCES = (EmbeddedPostgresError, ImportRefused, MigrationError, Refused, SettingsError)
+
+
+def as_sentence(problem: BaseException) -> str | None:
+    """What to tell the operator; None for a fault of our own, which deserves its traceback."""
+    if isinstance(problem, Refusal):
+        return problem.detail
+    if isinstance(problem, ProgrammeErrors):
+        return f"The programme can't be published:\n{problem}"
+    if isinstance(problem, psycopg2.OperationalError):
+        said = str(problem).strip().replace("\n", " ")
+        return f"The database can't be used: {said}. See JIFEN_DATABASE_URL."
+    return str(problem) if isinstance(problem, _SENTENCES) else None

@@ -1,0 +1,94 @@
+"""The single place where the parts are put together; everything else is handed what it needs."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+from jifen.embedded import EmbeddedPostgres
+from jifen.refused import Refused
+from ledger.clock import system_clock
+from ledger.events import Actor
+from ledger.ledger import Ledger
+from ledger.programme import shipped_text
+from ledger.settings import Settings
+from ledger.store.database import Database
+from ledger.store.migrate import migrate
+
+OPERATOR = Actor(key="command-line", role="admin")
+
+# Any number will do that no other application of the same database takes.
+_FIRST_START_LOCK = 0x6A6966656F
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A ledger that is ready for commands: its tables are made, its first programme published."""
+
+    url: str
+    database: Database
+    ledger: Ledger
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Opened]:
+    """The ledger of the settings, made ready if it is new, for the time of one command."""
+    with database_url(settings) as url, prepared(settings, url) as ready:
+        yield ready
+
+
+@contextmanager
+def database_url(settings: Settings) -> Iterator[str]:
+    """The URL of the settings' database; an embedded one runs at least as long as the block."""
+    if settings.database_url:
+        yield settings.database_url
+        return
+    with EmbeddedPostgres(settings.data_dir) as url:
+        yield url
+
+
+@contextmanager
+def prepared(settings: Settings, url: str) -> Iterator[Opened]:
+    """The ledger in the database at `url`, migrated, with a programme published."""
+    migrate(url)
+    with closing(make_database(settings, url, "jifen command")) as database:
+        ledger = make_ledger(database)
+        publish_first_programme(settings, database, ledger)
+        yield Opened(url, database, ledger)
+
+
+def make_database(settings: Settings, url: str, name: str) -> Database:
+    """A pool of connections to `url`; the server's own statistics show them as `name`."""
+    return Database(
+        url,
+        connections=settings.connections,
+        lock_timeout_seconds=settings.lock_timeout_seconds,
+        application_name=name,
+    )
+
+
+def make_ledger(database: Database) -> Ledger:
+    """The ledger in `database`, with the wall clock."""
+    return Ledger(database, system_clock)
+
+
+def publish_first_programme(settings: Settings, database: Database, ledger: Ledger) -> None:
+    """Publish the settings' programme, or the shipped `retail`, where none is published yet.
+
+    Raises:
+        Refused: the file of `JIFEN_PROGRAMME` can't be read.
+        ProgrammeErrors: it is not a programme; with everything that is wrong, by line.
+    """
+    with database.transaction() as cursor:
+        # Two first starts at once take turns.
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_FIRST_START_LOCK])
+        if ledger.programme() is None:
+            ledger.publish(_first_programme(settings), system_clock(), OPERATOR)
+
+
+def _first_programme(settings: Settings) -> str:
+    if settings.programme is None:
+        return shipped_text("retail")
+    try:
+        return settings.programme.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise Refused(f"JIFEN_PROGRAMME: {settings.programme} can't be read: {problem}.") from None
