@@ -16,3 +16,6 @@ TWO_DECIMALS = frozenset(_TWO.split())
 
 OTHER_DECIMALS = {**dict.fromkeys(_NONE.split(), 0), **dict.fromkeys(_THREE.split(), 3)}
 """Decimals of the currencies that exist, but that the ledger does not keep."""
+
+OTHER_NAMES = {"RMB": "CNY", "CNH": "CNY", "¥": "CNY", "€": "EUR", "$": "USD", "£": "GBP"}
+"""What people write for a currency, and its code."""

@@ -14,6 +14,8 @@ from typing import Any
 from ledger.programme.report import ProgrammeError, ProgrammeErrors, shown
 from ledger.programme.toml_lines import Path, lines_of
 
+_KEY_AND_VALUE = 'a key and its value are needed: write key = "value"'
+
 
 def parsed_toml(text: str) -> tuple[dict[str, Any], dict[Path, int]]:
     """The data of a TOML text, and on which line each key of it stands."""
@@ -35,8 +37,8 @@ def _toml_error(message: str, text: str) -> ProgrammeError:
     mends = {
         "Cannot overwrite a value": "this key stands twice: keep one of the two",
         "Invalid value": 'the value cannot be read: put texts, money and rates in quotes ("0.10")',
-        "Expected '=' after a key": 'a key and its value are needed: write key = "value"',
-        "Invalid statement": 'a key and its value are needed: write key = "value"',
+        "Expected '=' after a key in a key/value pair": _KEY_AND_VALUE,
+        "Invalid statement": _KEY_AND_VALUE,
         "Expected newline or end of document after a statement": (
             "there is something behind the value: write one key in a line, and texts in quotes"
         ),
@@ -65,6 +67,8 @@ def parsed_json(text: str) -> dict[str, Any]:
         raise ProgrammeErrors(
             [ProgrammeError(error.lineno, "", f"this is not JSON: {error.msg}")]
         ) from None
+    except ProgrammeErrors:
+        raise
     except RecursionError:
         raise _unreadable("objects or lists stand inside each other too deeply") from None
     except ValueError:

@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import msgspec
 
 from ledger.programme.checks import KnownCodes, check, check_list, check_whole, codes_of, unknown
-from ledger.programme.currencies import OTHER_DECIMALS, TWO_DECIMALS
+from ledger.programme.currencies import OTHER_DECIMALS, OTHER_NAMES, TWO_DECIMALS
 from ledger.programme.dates import with_fixed_offset
 from ledger.programme.model import Programme
 from ledger.programme.parsing import parsed_json, parsed_toml
@@ -371,8 +371,9 @@ class _Reader:
                 "write a currency with two decimals",
             )
             return False
-        near = suggestion(raw.upper(), sorted(TWO_DECIMALS))
-        mend = near if "did you mean" in near else ': write an ISO 4217 code such as "CNY"'
+        meant = OTHER_NAMES.get(raw.upper(), raw.upper())
+        is_clear = meant in TWO_DECIMALS
+        mend = f'; did you mean "{meant}"?' if is_clear else ': write an ISO 4217 code, as "CNY"'
         self.report.add(path, f"{shown(raw)} is no currency{mend}")
         return False
 
