@@ -35,12 +35,17 @@ class Section(Struct, frozen=True, kw_only=True):
 class Texts(Section, frozen=True, kw_only=True):
     """A display text in the languages of the programme."""
 
-    zh: Annotated[Text, About("In Chinese.", example="金卡会员")] = ""
-    en: Annotated[Text, About("In English.", example="Gold")] = ""
+    zh: Annotated[
+        Text | None, About("In Chinese.", omitted="the other language", example="金卡会员")
+    ] = None
+    en: Annotated[
+        Text | None, About("In English.", omitted="the other language", example="Gold")
+    ] = None
 
     def in_language(self, language: str) -> str:
         """The text in "zh" or "en"; in the other one, where this one is not given."""
-        return (self.zh or self.en) if language == "zh" else (self.en or self.zh)
+        first, second = (self.zh, self.en) if language == "zh" else (self.en, self.zh)
+        return first or second or ""
 
 
 # Points
