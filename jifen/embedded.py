@@ -130,7 +130,7 @@ class EmbeddedPostgres:
         """Whether the server's main process is alive (it may still be recovering)."""
         if self._home is None:
             return False
-        pid = _postmaster(self._home)
+        pid = _pid_in(_pid_file(self._home))
         return pid is not None and _works_in(pid, _cluster(self._home))
 
     def stop(self) -> None:
@@ -384,7 +384,7 @@ def _start(home: PostgresHome, deadline: float) -> None:
             # Recovering, or the last processes of a server that was killed.
             time.sleep(0.1)
             continue
-        _drop_stale_pid_file(home)
+        _drop_stale_lock_files(home)
         seconds = max(1, int(deadline - time.monotonic()))
         log = str(home.path / "start.log")
         starting = home.run([*_pg_ctl(home), "start", "-w", "-t", str(seconds), "-l", log])
@@ -394,10 +394,14 @@ def _start(home: PostgresHome, deadline: float) -> None:
             )
 
 
-def _postmaster(home: PostgresHome) -> int | None:
-    """The process id that the cluster's pid file names."""
+def _pid_file(home: PostgresHome) -> Path:
+    return _cluster(home) / "postmaster.pid"
+
+
+def _pid_in(file: Path) -> int | None:
+    """The process id that a lock file of the server begins with."""
     try:
-        return int((_cluster(home) / "postmaster.pid").read_text().split("\n", 1)[0])
+        return int(file.read_text().split("\n", 1)[0])
     except (OSError, ValueError):
         return None
 
@@ -405,37 +409,46 @@ def _postmaster(home: PostgresHome) -> int | None:
 def _works_in(pid: int, cluster: Path) -> bool:
     """Whether the process lives and is of this cluster: the server's processes work in there.
 
-    Where the system does not tell, a living process counts.
+    Where the system has no /proc to tell, a living process counts.
     """
+    process = Path("/proc") / str(pid)
+    try:
+        is_server = (process / "comm").read_text().strip() == "postgres"
+        return is_server and (process / "cwd").readlink() == cluster
+    except OSError:
+        return not Path("/proc/self/cwd").exists() and _lives(pid)
+
+
+def _lives(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         pass
-    try:
-        return Path(f"/proc/{pid}/cwd").readlink() == cluster
-    except OSError:
-        return not Path("/proc/self/cwd").exists()
+    return True
 
 
 def _somebody_works_in(home: PostgresHome) -> bool:
-    pid = _postmaster(home)
+    pid = _pid_in(_pid_file(home))
     if pid is not None and _works_in(pid, _cluster(home)):
         return True
     numbers = (int(entry.name) for entry in Path("/proc").glob("[0-9]*"))
     return any(_works_in(number, _cluster(home)) for number in numbers)
 
 
-def _drop_stale_pid_file(home: PostgresHome) -> None:
-    """Drop the pid file of a crash whose process id now belongs to some other program.
+def _drop_stale_lock_files(home: PostgresHome) -> None:
+    """Drop the lock files of a crash whose process id is taken: by another program, or by the
+    killed server itself, as long as its parent has not noticed.
 
-    PostgreSQL itself would take that program for a running server, and refuse. Only called when
-    no process works in the cluster and the start lock is ours.
+    PostgreSQL would take that for a running server, and refuse. Only called when no process works
+    in the cluster and the start lock is ours.
     """
-    pid = _postmaster(home)
-    if pid is not None and Path(f"/proc/{pid}").exists():
-        _check(home, ["rm", "-f", str(_cluster(home) / "postmaster.pid")])
+    socket_lock = _socket_folder(home) / f".s.PGSQL.{SETTINGS['port']}.lock"
+    for file in (_pid_file(home), socket_lock):
+        pid = _pid_in(file)
+        if pid is not None and Path(f"/proc/{pid}").exists():
+            _check(home, ["rm", "-f", str(file)])
 
 
 def _answers(home: PostgresHome) -> bool:

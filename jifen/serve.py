@@ -158,7 +158,7 @@ def _command(part: str, settings: Settings) -> list[str]:
         *("--workers", str(settings.workers), "--blocking-threads", str(BLOCKING_THREADS)),
         *("--backpressure", str(BACKPRESSURE), "--backlog", str(BACKLOG), "--no-ws"),
         *("--respawn-failed-workers", "--respawn-interval", "0.5"),
-        *("--workers-kill-timeout", str(WORKER_STOP_SECONDS), "--log-level", "warning"),
+        *("--workers-kill-timeout", str(WORKER_STOP_SECONDS), "--log-level", "error"),
     ]
 
 

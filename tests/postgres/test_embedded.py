@@ -100,14 +100,15 @@ def test_what_was_acknowledged_survives_kill_9_of_the_server(data_dir: Path) -> 
     server.stop()
 
 
-def test_a_pid_file_that_names_some_other_program_does_not_stop_a_start(data_dir: Path) -> None:
+def test_lock_files_that_name_some_other_program_do_not_stop_a_start(data_dir: Path) -> None:
     server = EmbeddedPostgres(data_dir)
     url = server.start()
     os.kill(postmaster(data_dir), signal.SIGKILL)
     assert until_gone(postmaster(data_dir))
-    pid_file = data_dir / "postgres" / "cluster" / "postmaster.pid"
-    lines = pid_file.read_text().splitlines()
-    pid_file.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+    cluster = data_dir / "postgres" / "cluster"
+    for lock in (cluster / "postmaster.pid", cluster / ".s.PGSQL.5432.lock"):
+        lines = lock.read_text().splitlines()
+        lock.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
 
     assert server.start() == url
     server.stop()
