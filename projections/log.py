@@ -30,7 +30,7 @@ def read_log(cursor: Cursor, mapper: EventMapper, after: int, limit: int) -> lis
         try:
             event = decode(topic, bytes(state))
         except Exception as error:
-            raise UnreadableEvent(_why_unreadable(topic, error)) from error
+            raise UnreadableEvent(f"{topic} can't be read: {error}") from error
         events.append(RecordedEvent(stream_id, version, event, position, recorded_at))
     return events
 
@@ -47,9 +47,3 @@ def head(cursor: Cursor) -> int:
     cursor.execute(_HEAD)
     row = cursor.fetchone()
     return int(row[0]) if row else 0
-
-
-def _why_unreadable(topic: str, error: Exception) -> str:
-    if isinstance(error, KeyError):
-        return f"The topic {topic!r} is unknown to this version of Jifen."
-    return f"The state can't be read as {topic}: {error}"

@@ -41,6 +41,14 @@ class Log:
         ]
         return self._append(stored)
 
+    def add_event(self, stream_id: str, event: e.Event) -> int:
+        """Append an event of any stream."""
+        return self._append([self._stored(stream_id, event.TOPIC, self._mapper.encode(event))])
+
+    def start_after(self, member_id: str, version: int) -> None:
+        """Go on with a stream that another `Log` began."""
+        self._versions[f"member/{member_id}"] = version
+
     def add_raw(self, stream_id: str, topic: str, state: bytes) -> int:
         """Append what need not be an event at all."""
         return self._append([self._stored(stream_id, topic, state)])
@@ -69,7 +77,9 @@ def enrolled(member_id: str, at: datetime = START) -> e.MemberEnrolled:
     )
 
 
-def grant(lot_id: str, points: int, at: datetime = START, order_id: str | None = None) -> e.LotGrant:
+def grant(
+    lot_id: str, points: int, at: datetime = START, order_id: str | None = None
+) -> e.LotGrant:
     """A lot that is good for a year."""
     return e.LotGrant(
         lot_id=lot_id,
@@ -186,8 +196,10 @@ class Life:
 
     def _redeem(self) -> e.Event | None:
         drawn = self._draw(self._some())
+        if not drawn:
+            return None
         points = sum(part.points for part in drawn)
-        return points and e.PointsRedeemed(
+        return e.PointsRedeemed(
             occurred_at=self._now,
             meta=META,
             redemption_id=self._name("r"),
@@ -196,7 +208,7 @@ class Life:
             lots_drawn=drawn,
             programme_version=1,
             order_id=self._name("o"),
-        ) or None
+        )
 
     def _reserve(self) -> e.Event | None:
         drawn = self._draw(self._some())
@@ -216,9 +228,7 @@ class Life:
             programme_version=1,
         )
 
-    def _returned(
-        self, parts: Sequence[e.LotPoints]
-    ) -> tuple[list[e.LotPoints], list[e.DebtPaid]]:
+    def _returned(self, parts: Sequence[e.LotPoints]) -> tuple[list[e.LotPoints], list[e.DebtPaid]]:
         paid = self._pay(parts)
         pays: dict[str, int] = {}
         for part in paid:
