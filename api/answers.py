@@ -1,0 +1,374 @@
+"""How the answers look: what the OpenAPI document says of them. Nothing here runs.
+
+The bodies come ready from the ledger and the views (API.md).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import marshmallow as ma
+from marshmallow import fields
+
+from ledger.errors import STATUS_OF_CODE
+
+_MONEY: Final = {"pattern": r"^-?[0-9]+\.[0-9]{2}$", "examples": ["148.60"]}
+
+
+class Answer(ma.Schema):
+    """An object of an answer; more fields may be added to it."""
+
+
+def text(required: bool = True, **kwargs: Any) -> fields.String:
+    """A string that is always there."""
+    return fields.String(required=required, **kwargs)
+
+
+def text_or_null(required: bool = True, **kwargs: Any) -> fields.String:
+    """A string or null."""
+    return fields.String(required=required, allow_none=True, **kwargs)
+
+
+def whole(required: bool = True) -> fields.Integer:
+    """An integer."""
+    return fields.Integer(required=required)
+
+
+def money() -> fields.String:
+    """An amount, always with two decimals."""
+    return fields.String(required=True, metadata=_MONEY)
+
+
+def moment() -> fields.String:
+    """A time in the programme's time zone."""
+    return fields.String(required=True, metadata={"format": "date-time"})
+
+
+def moment_or_null() -> fields.String:
+    """A time in the programme's time zone, or null."""
+    return fields.String(required=True, allow_none=True, metadata={"format": "date-time"})
+
+
+def day_or_null() -> fields.String:
+    """A local date, or null."""
+    return fields.String(required=True, allow_none=True, metadata={"format": "date"})
+
+
+class Problem(Answer):
+    """Why a request was not carried out (RFC 9457). A refused request changed nothing."""
+
+    type = text(metadata={"description": "A name for the kind of problem, by its code."})
+    title = text()
+    status = whole()
+    detail = text(metadata={"description": "What to do about it."})
+    code = text(metadata={"enum": sorted(STATUS_OF_CODE), "description": "Stable; decide by it."})
+    errors = fields.Dict(
+        keys=fields.String(),
+        values=fields.List(fields.String()),
+        metadata={"description": "Field by dotted path, and what to mend in it."},
+    )
+    request_id = text()
+
+
+class Balance(Answer):
+    """What an account holds, in points."""
+
+    available = whole()
+    pending = whole()
+    reserved = whole()
+    debt = whole()
+
+
+class Lot(Answer):
+    """The points of one grant, with one expiry."""
+
+    lot_id = text()
+    source = text()
+    order_id = text_or_null()
+    granted = whole()
+    remaining = whole()
+    status = text()
+    earned_at = moment()
+    expires_on = day_or_null()
+    funded_by = text_or_null()
+
+
+class Tier(Answer):
+    """A member's tier."""
+
+    code = text()
+    since = day_or_null()
+    until = day_or_null()
+    extended = fields.Boolean(required=True)
+
+
+class Totals(Answer):
+    """A member's life in sums, by events alone."""
+
+    spend = money()
+    orders = whole()
+    repurchases = whole()
+    granted = whole()
+    restored = whole()
+    redeemed = whole()
+    expired = whole()
+    clawed_back = whole()
+    adjusted = whole()
+
+
+class MemberAnswer(Answer):
+    """A member with points account."""
+
+    member_id = text()
+    status = text()
+    joined_at = moment()
+    referral_code = text()
+    tier = fields.Nested(Tier, required=True, allow_none=True)
+    level = text_or_null()
+    segment = text_or_null()
+    lifecycle = text_or_null()
+    balance = fields.Nested(Balance, required=True)
+    lots = fields.List(fields.Nested(Lot), required=True)
+    totals = fields.Nested(Totals, required=True)
+    version = whole()
+    position = whole()
+
+
+class MembersAnswer(Answer):
+    """A page of members."""
+
+    members = fields.List(fields.Nested(MemberAnswer), required=True)
+    next_cursor = text_or_null()
+
+
+class BreakdownRow(Answer):
+    """One row of the explanation of a grant."""
+
+    rule = text()
+    points = whole()
+    base = fields.String(metadata=_MONEY)
+    rate = fields.String()
+    multiplier = fields.String()
+
+
+class GrantedLot(Answer):
+    """The lot that a grant made."""
+
+    lot_id = text()
+    granted = whole()
+    expires_on = day_or_null()
+    status = text()
+
+
+class TierAfter(Answer):
+    """The tier after a write, and whether it changed it."""
+
+    code = text()
+    changed = fields.Boolean(required=True)
+
+
+class CashOffset(Answer):
+    """How much of the order points could pay."""
+
+    max_points = whole()
+    max_amount = money()
+
+
+class QuoteAnswer(Answer):
+    """What an order would earn."""
+
+    points = whole()
+    breakdown = fields.List(fields.Nested(BreakdownRow), required=True)
+    usable_coupons = fields.List(fields.Dict(), required=True)
+    cash_offset = fields.Nested(CashOffset, required=True)
+
+
+class AccrualAnswer(Answer):
+    """What an order earned, and why."""
+
+    order_id = text()
+    member_id = text()
+    points = whole()
+    occurred_at = moment()
+    breakdown = fields.List(fields.Nested(BreakdownRow), required=True)
+    programme_version = whole()
+    lot = fields.Nested(GrantedLot, required=True, allow_none=True)
+    balance = fields.Nested(Balance, required=True)
+    tier = fields.Nested(TierAfter, required=True, allow_none=True)
+    issued = fields.List(fields.Dict(), required=True)
+    position = whole()
+    version = whole()
+
+
+class DrawnLot(Answer):
+    """Points drawn from one lot."""
+
+    lot_id = text()
+    points = whole()
+
+
+class RedemptionAnswer(Answer):
+    """Points spent, or set aside."""
+
+    redemption_id = text()
+    member_id = text()
+    status = text(metadata={"enum": ["reserved", "redeemed", "released", "lapsed"]})
+    points = whole()
+    value = money()
+    lots_drawn = fields.List(fields.Nested(DrawnLot), required=True)
+    reserved_until = moment_or_null()
+    balance = fields.Nested(Balance, required=True)
+    position = whole()
+    version = whole()
+
+
+class RefundAnswer(Answer):
+    """What a refund took back and gave back."""
+
+    refund_id = text()
+    order_id = text()
+    member_id = text()
+    amount = money()
+    points_clawed_back = whole()
+    points_restored = whole()
+    debt = whole()
+    balance = fields.Nested(Balance, required=True)
+    reinstated_coupons = fields.List(fields.String(), required=True)
+    position = whole()
+    version = whole()
+
+
+class OperationResult(Answer):
+    """What came of one operation: the status and body that the endpoint would answer."""
+
+    key = text_or_null()
+    status = whole()
+    body = fields.Dict(required=True)
+    replayed = fields.Boolean(metadata={"description": "true: the first answer again."})
+
+
+class BatchAnswer(Answer):
+    """What came of each operation, in the order of the request."""
+
+    results = fields.List(fields.Nested(OperationResult), required=True)
+    succeeded = whole()
+    failed = whole()
+
+
+class ActorAnswer(Answer):
+    """Who did it: the name of the API key, and the role it acted in."""
+
+    key = text()
+    role = text()
+
+
+class HistoryEntry(Answer):
+    """One change of an account, with before and after."""
+
+    position = whole()
+    version = whole()
+    event = text()
+    occurred_at = moment()
+    recorded_at = moment()
+    points = whole()
+    balance_before = fields.Nested(Balance, required=True)
+    balance_after = fields.Nested(Balance, required=True)
+    order_id = text_or_null()
+    redemption_id = text_or_null()
+    refund_id = text_or_null()
+    adjustment_id = text_or_null()
+    lot_id = text_or_null()
+    summary = text_or_null()
+    summary_zh = text_or_null()
+    breakdown = fields.List(fields.Nested(BreakdownRow), required=True)
+    actor = fields.Nested(ActorAnswer, required=True)
+    channel = text_or_null()
+    request_id = text_or_null()
+    corrects = fields.Integer(required=True, allow_none=True)
+
+
+class HistoryAnswer(Answer):
+    """A page of a member's history."""
+
+    entries = fields.List(fields.Nested(HistoryEntry), required=True)
+    next_cursor = text_or_null()
+    incomplete = fields.Boolean(
+        metadata={"description": "true: an event was set aside; rebuild the view, then trust it."}
+    )
+
+
+class AdjustmentAnswer(Answer):
+    """What an adjustment did, or that it waits for a second person."""
+
+    adjustment_id = text()
+    member_id = text()
+    points = whole()
+    status = text(metadata={"enum": ["booked", "waiting", "rejected"]})
+    balance = fields.Nested(Balance, required=True)
+    position = whole()
+    version = whole()
+
+
+class ProgrammeAnswer(Answer):
+    """A version of the programme: when it counts, and its whole rule set."""
+
+    version = whole()
+    effective_at = moment()
+    recorded_at = moment()
+    programme = fields.Dict(required=True)
+
+
+class PublishedAnswer(Answer):
+    """A version of the programme that was published."""
+
+    version = whole()
+    effective_at = moment()
+    programme = text()
+    position = whole()
+
+
+class Job(Answer):
+    """A job of the timetable."""
+
+    name = text()
+    description = text()
+
+
+class JobsAnswer(Answer):
+    """The jobs."""
+
+    jobs = fields.List(fields.Nested(Job), required=True)
+    next_cursor = text_or_null()
+
+
+class JobRunAnswer(Answer):
+    """One run of a job; `affected` counts the items changed."""
+
+    run_id = text()
+    job = text()
+    as_of = moment()
+    status = text()
+    affected = whole()
+
+
+class KeyAnswer(Answer):
+    """An API key; `key` itself is in the answer that made it, and never again."""
+
+    id = text()
+    name = text()
+    roles = fields.List(fields.String(), required=True)
+    created_at = moment()
+    revoked_at = moment_or_null()
+
+
+class NewKeyAnswer(KeyAnswer):
+    """An API key with its secret, shown this once."""
+
+    key = text()
+
+
+class KeysAnswer(Answer):
+    """A page of API keys."""
+
+    keys = fields.List(fields.Nested(KeyAnswer), required=True)
+    next_cursor = text_or_null()
