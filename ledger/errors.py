@@ -50,7 +50,7 @@ STATUS_OF_CODE: Final[dict[str, int]] = {
 }
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818 - an answer, not a fault
     """A request that the ledger does not carry out.
 
     `code` is stable and listed in API.md; `detail` says what to do about it; `errors` names
@@ -76,14 +76,14 @@ class Refusal(Exception):
         return body
 
 
-class InvalidRequest(Refusal):  # noqa: N818 - a refusal, not a fault
+class InvalidRequest(Refusal):
     """A field of the request can't be right, whatever the ledger holds."""
 
     def __init__(self, field: str, sentence: str) -> None:
         super().__init__("invalid_request", sentence, {field: [sentence]})
 
 
-class NotFound(Refusal):  # noqa: N818
+class NotFound(Refusal):
     """What the request names does not exist: `kind` and `name` say what."""
 
     def __init__(self, kind: str, name: str) -> None:

@@ -40,6 +40,9 @@ class BreakdownRow(msgspec.Struct, frozen=True, omit_defaults=True):
     multiplier: Decimal | None = None
 
 
+LotSourceName = Literal["order", "enrolment", "activity", "referral", "adjustment", "reward"]
+
+
 class LotGrant(msgspec.Struct, frozen=True, omit_defaults=True):
     """The lot that a grant makes (PROGRAMME 3.1): points, and the last day they are good.
 
@@ -50,7 +53,7 @@ class LotGrant(msgspec.Struct, frozen=True, omit_defaults=True):
     granted: int
     earned_at: datetime
     expires_on: date | None
-    source: Literal["order", "enrolment", "activity", "referral", "adjustment", "reward"]
+    source: LotSourceName
     order_id: str | None = None
     funded_by: str | None = None
     pending_until: date | None = None
@@ -100,8 +103,12 @@ class MemberEnrolled(Event, frozen=True, kw_only=True, omit_defaults=True):
     TOPIC = "MemberEnrolled"
     member_id: str
     referral_code: str
-    tier: str | None = None
     programme_version: int
+    joined_on: date | None = None
+    tier: str | None = None
+    level: str | None = None
+    segment: str | None = None
+    lifecycle: str | None = None
     referrer_id: str | None = None
     store_id: str | None = None
     channel: str | None = None
@@ -226,13 +233,18 @@ class PointsRedeemed(Event, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class OrderRefunded(Event, frozen=True, kw_only=True, omit_defaults=True):
-    """`amount` of an order was given back; `refunded` is all given back so far (PROGRAMME 5)."""
+    """`amount` of an order was given back; `refunded` is all given back so far (PROGRAMME 5).
+
+    `fully`: nothing of it is left. `counted`: it had been a counting order until now (6.1).
+    """
 
     TOPIC = "OrderRefunded"
     refund_id: str
     order_id: str
     amount: Decimal
     refunded: Decimal
+    fully: bool = False
+    counted: bool = False
 
 
 class RestoredLot(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -316,6 +328,7 @@ class AdjustmentRequested(Event, frozen=True, kw_only=True, omit_defaults=True):
     reason: str
     note: str | None = None
     effective_at: datetime
+    requested_by: str
 
 
 class AdjustmentRejected(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -373,9 +386,9 @@ MEMBER_EVENTS: Final[tuple[type[Event], ...]] = (
     PointsAdjusted,
 )
 
-TOPICS: Final[dict[str, type[Event]]] = {
-    cls.TOPIC: cls for cls in (*MEMBER_EVENTS, ProgrammePublished)
-}
+ALL_EVENTS: Final[tuple[type[Event], ...]] = (*MEMBER_EVENTS, ProgrammePublished)
+
+TOPICS: Final[dict[str, type[Event]]] = {cls.TOPIC: cls for cls in ALL_EVENTS}
 
 
 class RecordedEvent(msgspec.Struct, frozen=True):

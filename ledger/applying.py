@@ -1,0 +1,370 @@
+"""How each event changes a member's state. Never refuses, never consults a rule or a clock.
+
+Whatever an event names that is not there (a replay up to an effective time leaves events out)
+is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from ledger import events as e
+from ledger.lots import Lots, lot_of
+from ledger.parts import (
+    Adjustment,
+    DrawnLot,
+    Order,
+    OrderSpending,
+    Parts,
+    Redemption,
+)
+from ledger.postings import balance_change, totals_change
+from ledger.state import Debt, MemberState, Since, TierStatus
+
+
+class Account(Protocol):
+    """What events are applied to: the head of a member and its parts."""
+
+    state: MemberState
+    lots: Lots
+    orders: Parts[Order]
+    spendings: Parts[OrderSpending]
+    redemptions: Parts[Redemption]
+    adjustments: Parts[Adjustment]
+
+
+def enrolled_state(event: e.MemberEnrolled, version: int) -> MemberState:
+    """The state of a member that has just enrolled."""
+    joined_on = event.joined_on
+    return MemberState(
+        member_id=event.member_id,
+        version=version,
+        status="active",
+        joined_at=event.occurred_at,
+        referral_code=event.referral_code,
+        referrer_id=event.referrer_id,
+        tier=TierStatus(event.tier, since=joined_on) if event.tier and joined_on else None,
+        levels=[Since(event.occurred_at, event.level)] if event.level else [],
+        segment=event.segment,
+        lifecycle=event.lifecycle,
+    )
+
+
+def apply(account: Account, event: e.Event) -> None:
+    """Change the account as the event says; its version grows by one."""
+    state = account.state
+    state.version += 1
+    handler = _HANDLERS.get(type(event))
+    if handler is not None:
+        handler(account, event)
+    change = balance_change(event)
+    state.balance.available += change.available
+    state.balance.pending += change.pending
+    state.balance.reserved += change.reserved
+    state.balance.debt += change.debt
+    totals = totals_change(event)
+    sums = state.totals
+    sums.spend += totals.spend
+    sums.orders += totals.orders
+    sums.granted += totals.granted
+    sums.restored += totals.restored
+    sums.redeemed += totals.redeemed
+    sums.expired += totals.expired
+    sums.clawed_back += totals.clawed_back
+    sums.adjusted += totals.adjusted
+
+
+def _frozen(account: Account, _: e.MemberFrozen) -> None:
+    account.state.status = "frozen"
+
+
+def _unfrozen(account: Account, _: e.MemberUnfrozen) -> None:
+    account.state.status = "active"
+
+
+def _closed(account: Account, _: e.MemberClosed) -> None:
+    account.state.status = "closed"
+
+
+def _accrued(account: Account, event: e.PointsAccrued) -> None:
+    if event.lot is not None:
+        _add_lot(account, event.lot)
+    _pay_debts(account, event.debt_paid)
+    account.orders.add(
+        event.order_id,
+        Order(
+            order_id=event.order_id,
+            amount=event.amount,
+            occurred_at=event.occurred_at,
+            points=event.points,
+            spend_points=event.spend_points,
+            unrounded_spend_points=event.unrounded_spend_points,
+            lot_id=event.lot.lot_id if event.lot else None,
+        ),
+    )
+
+
+def _reserved(account: Account, event: e.PointsReserved) -> None:
+    for drawn in event.lots_drawn:
+        lot = account.lots.change(drawn.lot_id)
+        if lot is not None:
+            lot.remaining -= drawn.points
+            lot.reserved += drawn.points
+    account.state.reservations[event.redemption_id] = event.reserved_until
+    _add_redemption(account, event, "reserved")
+
+
+def _redeemed(account: Account, event: e.PointsRedeemed) -> None:
+    for drawn in event.lots_drawn:
+        lot = account.lots.change(drawn.lot_id)
+        if lot is not None:
+            lot.remaining -= drawn.points
+    _add_redemption(account, event, "redeemed")
+
+
+def _captured(account: Account, event: e.ReservationCaptured) -> None:
+    redemption = account.redemptions.change(event.redemption_id)
+    if redemption is None:
+        return
+    if event.order_id and event.order_id != redemption.order_id:
+        redemption.order_id = event.order_id
+        _add_spending(account, event.order_id, event.redemption_id)
+    _end_reservation(account, redemption, event.lots_returned, event.debt_paid)
+    redemption.status = "redeemed"
+    redemption.points = event.points
+    redemption.value = event.value
+
+
+def _released(account: Account, event: e.ReservationReleased) -> None:
+    redemption = account.redemptions.change(event.redemption_id)
+    if redemption is not None:
+        _end_reservation(account, redemption, event.lots_returned, event.debt_paid)
+        redemption.status = "released"
+
+
+def _lapsed(account: Account, event: e.ReservationLapsed) -> None:
+    redemption = account.redemptions.change(event.redemption_id)
+    if redemption is not None:
+        _end_reservation(account, redemption, event.lots_returned, event.debt_paid)
+        redemption.status = "lapsed"
+
+
+def _refunded(account: Account, event: e.OrderRefunded) -> None:
+    order = account.orders.change(event.order_id)
+    if order is not None:
+        order.refunded += event.amount
+        order.fully_refunded = event.fully
+
+
+def _restored(account: Account, event: e.PointsRestored) -> None:
+    order = account.orders.change(event.order_id)
+    if order is not None:
+        order.restored += event.points
+    for entry in event.lots:
+        _mark_restored(account, entry)
+        if entry.new_lot is not None:
+            _add_lot(account, entry.new_lot)
+        else:
+            _give_back(account, [e.LotPoints(entry.lot_id, entry.points)])
+    _pay_debts(account, event.debt_paid)
+
+
+def _mark_restored(account: Account, entry: e.RestoredLot) -> None:
+    redemption = account.redemptions.change(entry.redemption_id)
+    for drawn in redemption.drawn if redemption else []:
+        if drawn.lot_id == entry.lot_id:
+            drawn.restored += entry.points
+
+
+def _clawed_back(account: Account, event: e.PointsClawedBack) -> None:
+    order = account.orders.change(event.order_id)
+    if order is not None:
+        order.clawed_back += event.points
+    for drawn in event.lots_drawn:
+        lot = account.lots.change(drawn.lot_id)
+        if lot is not None:
+            lot.remaining -= drawn.points
+    if event.debt:
+        account.state.debts = [*account.state.debts, Debt(event.order_id, event.debt)]
+
+
+def _expired(account: Account, event: e.PointsExpired) -> None:
+    state = account.state
+    last = state.last_expired_on
+    state.last_expired_on = max(last, event.expires_on) if last else event.expires_on
+    lot = account.lots.change(event.lot_id)
+    if lot is not None:
+        lot.remaining -= event.points
+        lot.expired += event.points
+        lot.expiries = [*lot.expiries, (state.version, event.points, event.occurred_at)]
+
+
+def _expiry_corrected(account: Account, event: e.PointsExpiryCorrected) -> None:
+    lot = account.lots.change(event.lot_id)
+    if lot is None:
+        return
+    lot.expired -= event.points
+    lot.remaining += event.points
+    lot.expiries = [
+        (version, points - event.points if version == event.corrects else points, at)
+        for version, points, at in lot.expiries
+        if version != event.corrects or points > event.points
+    ]
+    _see_expiry(account, lot.expires_on)
+    _pay_debts(account, event.debt_paid)
+
+
+def _adjustment_requested(account: Account, event: e.AdjustmentRequested) -> None:
+    account.adjustments.add(
+        event.adjustment_id,
+        Adjustment(
+            adjustment_id=event.adjustment_id,
+            points=event.points,
+            reason=event.reason,
+            note=event.note,
+            requested_by=event.requested_by,
+            effective_at=event.effective_at,
+        ),
+    )
+
+
+def _adjustment_rejected(account: Account, event: e.AdjustmentRejected) -> None:
+    adjustment = account.adjustments.change(event.adjustment_id)
+    if adjustment is not None:
+        adjustment.status = "rejected"
+
+
+def _adjusted(account: Account, event: e.PointsAdjusted) -> None:
+    if event.lot is not None:
+        _add_lot(account, event.lot)
+    for drawn in event.lots_drawn:
+        lot = account.lots.change(drawn.lot_id)
+        if lot is not None:
+            lot.remaining -= drawn.points
+    _pay_debts(account, event.debt_paid)
+    if event.approved:
+        adjustment = account.adjustments.change(event.adjustment_id)
+        if adjustment is not None:
+            adjustment.status = "approved"
+
+
+def _add_lot(account: Account, grant: e.LotGrant) -> None:
+    account.lots.add(lot_of(grant))
+    _see_expiry(account, grant.expires_on)
+    if grant.parent_lot_id is not None:
+        parent = account.lots.change(grant.parent_lot_id)
+        if parent is not None:
+            parent.derived = [*parent.derived, grant.lot_id]
+
+
+def _see_expiry(account: Account, expires_on: Any) -> None:
+    """Keep `next_expiry_on` a lower bound."""
+    known = account.state.next_expiry_on
+    if expires_on is not None and (known is None or expires_on < known):
+        account.state.next_expiry_on = expires_on
+
+
+def _add_redemption(
+    account: Account, event: e.PointsReserved | e.PointsRedeemed, status: Any
+) -> None:
+    reserved_until = event.reserved_until if isinstance(event, e.PointsReserved) else None
+    account.redemptions.add(
+        event.redemption_id,
+        Redemption(
+            redemption_id=event.redemption_id,
+            status=status,
+            points=event.points,
+            value=event.value,
+            drawn=[DrawnLot(drawn.lot_id, drawn.points) for drawn in event.lots_drawn],
+            occurred_at=event.occurred_at,
+            programme_version=event.programme_version,
+            order_id=event.order_id,
+            order_amount=event.order_amount,
+            reserved_until=reserved_until,
+            reserved_points=event.points if reserved_until else 0,
+        ),
+    )
+    if event.order_id is not None:
+        _add_spending(account, event.order_id, event.redemption_id)
+
+
+def _add_spending(account: Account, order_id: str, redemption_id: str) -> None:
+    spending = account.spendings.change(order_id)
+    if spending is None:
+        account.spendings.add(order_id, OrderSpending([redemption_id]))
+    elif redemption_id not in spending.redemption_ids:
+        spending.redemption_ids = [*spending.redemption_ids, redemption_id]
+
+
+def _end_reservation(
+    account: Account,
+    redemption: Redemption,
+    returned: list[e.LotPoints],
+    paid: list[e.DebtPaid],
+) -> None:
+    """Free what was reserved: what is not returned and paid no debt was spent."""
+    account.state.reservations.pop(redemption.redemption_id, None)
+    for drawn in redemption.drawn:
+        lot = account.lots.change(drawn.lot_id)
+        if lot is not None:
+            lot.reserved -= drawn.points
+    _give_back(account, returned)
+    _pay_debts_from_reserved(account, paid)
+    gone: dict[str, int] = {}
+    for entry in returned:
+        gone[entry.lot_id] = gone.get(entry.lot_id, 0) + entry.points
+    for part in paid:
+        gone[part.lot_id] = gone.get(part.lot_id, 0) + part.points
+    for drawn in redemption.drawn:
+        drawn.points -= gone.get(drawn.lot_id, 0)
+    redemption.drawn = [drawn for drawn in redemption.drawn if drawn.points > 0]
+
+
+def _give_back(account: Account, returned: Iterable[e.LotPoints]) -> None:
+    for entry in returned:
+        lot = account.lots.change(entry.lot_id)
+        if lot is not None:
+            lot.remaining += entry.points
+            _see_expiry(account, lot.expires_on)
+
+
+def _pay_debts(account: Account, paid: Iterable[e.DebtPaid]) -> None:
+    """The points leave their lots, where they had just arrived, and the debts shrink."""
+    for entry in paid:
+        lot = account.lots.change(entry.lot_id)
+        if lot is not None:
+            lot.remaining -= entry.points
+    _pay_debts_from_reserved(account, paid)
+
+
+def _pay_debts_from_reserved(account: Account, paid: Iterable[e.DebtPaid]) -> None:
+    debts = [Debt(debt.order_id, debt.points) for debt in account.state.debts]
+    for entry in paid:
+        for debt in debts:
+            if debt.order_id == entry.order_id and debt.points:
+                part = min(debt.points, entry.points)
+                debt.points -= part
+                break
+    account.state.debts = [debt for debt in debts if debt.points]
+
+
+_HANDLERS: dict[type[e.Event], Callable[[Any, Any], None]] = {
+    e.MemberFrozen: _frozen,
+    e.MemberUnfrozen: _unfrozen,
+    e.MemberClosed: _closed,
+    e.PointsAccrued: _accrued,
+    e.PointsReserved: _reserved,
+    e.ReservationCaptured: _captured,
+    e.ReservationReleased: _released,
+    e.ReservationLapsed: _lapsed,
+    e.PointsRedeemed: _redeemed,
+    e.OrderRefunded: _refunded,
+    e.PointsRestored: _restored,
+    e.PointsClawedBack: _clawed_back,
+    e.PointsExpired: _expired,
+    e.PointsExpiryCorrected: _expiry_corrected,
+    e.AdjustmentRequested: _adjustment_requested,
+    e.AdjustmentRejected: _adjustment_rejected,
+    e.PointsAdjusted: _adjusted,
+}

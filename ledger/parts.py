@@ -1,0 +1,117 @@
+"""The parts of a member that a command needs only when it names them.
+
+A member's orders and redemptions grow without bound; a command names the one it is about. So
+they are kept one by one, found by id, and only what was changed is written (DESIGN 2.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from typing import Generic, Literal, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+class Parts(Generic[T]):
+    """Parts of one kind, by id; `load` finds one that is not in memory yet."""
+
+    def __init__(self, load: Callable[[str], T | None]) -> None:
+        self._load = load
+        self._known: dict[str, T | None] = {}
+        self.changed: set[str] = set()
+
+    def find(self, part_id: str) -> T | None:
+        """The part of that id, or None."""
+        if part_id not in self._known:
+            self._known[part_id] = self._load(part_id)
+        return self._known[part_id]
+
+    def change(self, part_id: str) -> T | None:
+        """The part of that id, to be changed by the caller, or None."""
+        part = self.find(part_id)
+        if part is not None:
+            self.changed.add(part_id)
+        return part
+
+    def add(self, part_id: str, part: T) -> None:
+        """A new part."""
+        self._known[part_id] = part
+        self.changed.add(part_id)
+
+    def learn(self, part_id: str, part: T | None) -> None:
+        """What was read beforehand, or that there is none."""
+        self._known.setdefault(part_id, part)
+
+    def known(self) -> dict[str, T]:
+        """The parts in memory."""
+        return {part_id: part for part_id, part in self._known.items() if part is not None}
+
+
+def nothing(_: str) -> None:
+    """Loads no part: for a member all of whose parts are in memory."""
+    return
+
+
+class Order(msgspec.Struct, omit_defaults=True):
+    """What must be known of an order to refund it (PROGRAMME 5)."""
+
+    order_id: str
+    amount: Decimal
+    occurred_at: datetime
+    points: int
+    spend_points: int
+    unrounded_spend_points: str
+    lot_id: str | None = None
+    refunded: Decimal = Decimal("0.00")
+    fully_refunded: bool = False
+    clawed_back: int = 0
+    restored: int = 0
+
+
+class DrawnLot(msgspec.Struct, omit_defaults=True):
+    """Points that a redemption drew from one lot, and how many of them a refund gave back."""
+
+    lot_id: str
+    points: int
+    restored: int = 0
+
+
+class Redemption(msgspec.Struct, omit_defaults=True):
+    """A redemption or a reservation, with the lots it drew, first-drawn first."""
+
+    redemption_id: str
+    status: Literal["reserved", "redeemed", "released", "lapsed"]
+    points: int
+    value: Decimal
+    drawn: list[DrawnLot]
+    occurred_at: datetime
+    programme_version: int
+    order_id: str | None = None
+    order_amount: Decimal | None = None
+    reserved_until: datetime | None = None
+    reserved_points: int = 0
+
+
+class OrderSpending(msgspec.Struct, omit_defaults=True):
+    """The redemptions of one member for one order, in the order in which they were made.
+
+    Known before the order is: a till reserves first.
+    """
+
+    redemption_ids: list[str] = []
+
+
+class Adjustment(msgspec.Struct, omit_defaults=True):
+    """A manual adjustment that waits, or waited, for a second person."""
+
+    adjustment_id: str
+    points: int
+    reason: str
+    requested_by: str
+    effective_at: datetime
+    status: Literal["waiting", "approved", "rejected"] = "waiting"
+    note: str | None = None

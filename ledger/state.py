@@ -1,0 +1,97 @@
+"""What a command on a member reads: the state that follows from the member's events.
+
+It is stored beside the log in the same transaction, and can be dropped and rebuilt from the
+events at any time (DESIGN 2.4). Its size does not grow with the member's history: lots, orders
+and redemptions stand apart (`ledger.lots`, `ledger.parts`).
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from ledger.money import ZERO
+
+MemberStatus = Literal["active", "frozen", "closed", "erased", "merged"]
+
+
+class Balance(msgspec.Struct, omit_defaults=True):
+    """Points of an account by events alone: a lot counts until its expiry is recorded."""
+
+    available: int = 0
+    pending: int = 0
+    reserved: int = 0
+    debt: int = 0
+
+
+class Totals(msgspec.Struct, omit_defaults=True):
+    """All that ever happened, summed: spend net of refunds, counting orders, points by kind."""
+
+    spend: Decimal = ZERO
+    orders: int = 0
+    granted: int = 0
+    restored: int = 0
+    redeemed: int = 0
+    expired: int = 0
+    clawed_back: int = 0
+    adjusted: int = 0
+
+
+class Debt(msgspec.Struct, omit_defaults=True):
+    """Points owed for the refund of an order, the oldest first in a list (PROGRAMME 5.6)."""
+
+    order_id: str
+    points: int
+
+
+class Since(msgspec.Struct, omit_defaults=True):
+    """A code that holds from a moment on."""
+
+    since: datetime
+    code: str
+
+
+class TierStatus(msgspec.Struct, omit_defaults=True):
+    """The tier in force; `until` is its last good day, None for one without an end."""
+
+    code: str
+    since: date
+    until: date | None = None
+    extended: bool = False
+
+
+class MemberState(msgspec.Struct, omit_defaults=True):
+    """The head of a member.
+
+    `next_expiry_on`: no open lot expires before it (a lower bound, None: no open lot expires).
+    `last_expired_on`: the latest last day among lots whose expiry is recorded.
+    `reservations`: the open ones, with their end.
+    """
+
+    member_id: str
+    version: int
+    status: MemberStatus
+    joined_at: datetime
+    referral_code: str
+    referrer_id: str | None = None
+    tier: TierStatus | None = None
+    levels: list[Since] = []
+    segment: str | None = None
+    lifecycle: str | None = None
+    balance: Balance = msgspec.field(default_factory=Balance)
+    totals: Totals = msgspec.field(default_factory=Totals)
+    debts: list[Debt] = []
+    reservations: dict[str, datetime] = {}
+    next_expiry_on: date | None = None
+    last_expired_on: date | None = None
+
+    def level_at(self, moment: datetime) -> str | None:
+        """The level in force at a moment; None before the first review (PROGRAMME 7)."""
+        held = None
+        for level in self.levels:
+            if level.since <= moment:
+                held = level.code
+        return held

@@ -1,0 +1,597 @@
+"""One transaction of the ledger: what it reads at its start, and what it writes at its end.
+
+All members that the requests name are locked first, in the order of their ids, so that two
+transactions never wait for each other in a ring; then everything is read with one statement,
+under those locks. At the end all rows are written and the events appended, in one round trip;
+the log's own lock is taken last and held for the shortest time (`ledger.store.recorders`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from ledger.events import RecordedEvent
+from ledger.lots import DrawingKey, Lot
+from ledger.member import Member
+from ledger.parts import Adjustment, Order, OrderSpending, Parts, Redemption
+from ledger.requests import Enrol
+from ledger.state import MemberState
+from ledger.store.arrays import bigint_array, text_array
+from ledger.store.database import Cursor
+from ledger.store.mapper import EventMapper
+from ledger.store.recorders import append
+
+T = TypeVar("T")
+
+FIRST_LOTS: Final = 16
+"""Open lots read beforehand of each member who is about to draw."""
+
+_PUBLISHING: Final = 7_405_231
+"""Advisory lock: shared by every transaction that decides, exclusive to a publication."""
+
+_LOCK: Final = """
+    SELECT pg_advisory_xact_lock_shared(%(publishing)s);
+    SELECT member_id FROM member_states
+    WHERE member_id = ANY (ARRAY(
+        SELECT unnest(%(members)s::text[])
+        UNION
+        SELECT directory.member_id
+        FROM unnest(%(kinds)s::text[], %(ids)s::text[]) AS named (kind, id)
+        JOIN directory USING (kind, id)
+    ))
+    ORDER BY member_id
+    FOR UPDATE;
+"""
+
+_LOAD: Final = """
+    SELECT 'programme', NULL::text, NULL::text, NULL::text, NULL::bytea, NULL::int, NULL::text,
+           NULL::text, max(number)::bigint, NULL::text, NULL::bigint
+    FROM programme_versions
+    UNION ALL
+    SELECT 'member', member_id, NULL, NULL, NULL, NULL, NULL, NULL, version, state, NULL
+    FROM member_states
+    WHERE member_id = ANY (ARRAY(
+        SELECT unnest(%(members)s::text[])
+        UNION
+        SELECT directory.member_id
+        FROM unnest(%(kinds)s::text[], %(ids)s::text[]) AS named (kind, id)
+        JOIN directory USING (kind, id)
+    ))
+    UNION ALL
+    SELECT 'entry', d.kind, d.id, d.member_id, d.fingerprint, d.status, d.answer, d.stream_id,
+           d.version, d.state,
+           (SELECT e.position FROM events e
+            WHERE e.stream_id = d.stream_id AND e.version = d.version)
+    FROM unnest(%(kinds)s::text[], %(ids)s::text[]) AS named (kind, id)
+    JOIN directory d USING (kind, id)
+    UNION ALL
+    SELECT 'key', k.scope, k.key, k.kind, k.fingerprint, k.status, k.answer, k.stream_id,
+           k.version, k.id,
+           (SELECT e.position FROM events e
+            WHERE e.stream_id = k.stream_id AND e.version = k.version)
+    FROM unnest(%(scopes)s::text[], %(keys)s::text[]) AS named (scope, key)
+    JOIN idempotency_keys k USING (scope, key)
+    UNION ALL
+    SELECT 'lot', drawing.member_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, lot.state, NULL
+    FROM unnest(%(drawing)s::text[]) AS drawing (member_id)
+    CROSS JOIN LATERAL (
+        SELECT state FROM lot_states
+        WHERE lot_states.member_id = drawing.member_id AND open
+        ORDER BY expires_on, earned_at, lot_id
+        LIMIT %(first_lots)s
+    ) AS lot
+"""
+
+_LOCKED_LOAD: Final = _LOCK + _LOAD
+
+_WRITE: Final = """
+    INSERT INTO member_states (member_id, version, referral_code, state)
+    SELECT * FROM unnest(%(new_ids)s::text[], %(new_versions)s::bigint[], %(new_codes)s::text[],
+                         %(new_states)s::text[]);
+    UPDATE member_states SET version = changed.version, state = changed.state
+    FROM unnest(%(ids)s::text[], %(versions)s::bigint[], %(states)s::text[])
+         AS changed (member_id, version, state)
+    WHERE member_states.member_id = changed.member_id;
+    INSERT INTO directory (kind, id, member_id, fingerprint, status, answer, stream_id, version,
+                           state)
+    SELECT * FROM unnest(%(entry_kinds)s::text[], %(entry_ids)s::text[],
+                         %(entry_members)s::text[], %(entry_fingerprints)s::bytea[],
+                         %(entry_statuses)s::smallint[], %(entry_answers)s::text[],
+                         %(entry_streams)s::text[], %(entry_versions)s::bigint[],
+                         %(entry_states)s::text[]);
+    INSERT INTO lot_states (member_id, lot_id, expires_on, earned_at, open, has_expired, state)
+    SELECT * FROM unnest(%(lot_members)s::text[], %(lot_ids)s::text[], %(lot_days)s::date[],
+                         %(lot_times)s::timestamptz[], %(lot_opens)s::boolean[],
+                         %(lot_expireds)s::boolean[], %(lot_states)s::text[])
+    ON CONFLICT (member_id, lot_id) DO UPDATE
+    SET open = excluded.open, has_expired = excluded.has_expired, state = excluded.state;
+"""
+
+_UPDATE_ENTRIES: Final = """
+    UPDATE directory SET state = changed.state
+    FROM unnest(%(kinds)s::text[], %(ids)s::text[], %(states)s::text[])
+         AS changed (kind, id, state)
+    WHERE directory.kind = changed.kind AND directory.id = changed.id
+"""
+
+_WRITE_KEYS: Final = """
+    INSERT INTO idempotency_keys (scope, key, fingerprint, kind, id, status, answer, stream_id,
+                                  version, recorded_at)
+    SELECT *, %(now)s::timestamptz
+    FROM unnest(%(scopes)s::text[], %(keys)s::text[], %(fingerprints)s::bytea[], %(kinds)s::text[],
+                %(ids)s::text[], %(statuses)s::smallint[], %(answers)s::text[],
+                %(streams)s::text[], %(versions)s::bigint[])
+"""
+
+_OPEN_RESERVATIONS: Final = """
+    INSERT INTO open_reservations (member_id, redemption_id, reserved_until)
+    SELECT * FROM unnest(%(members)s::text[], %(ids)s::text[], %(untils)s::timestamptz[])
+"""
+
+_END_RESERVATIONS: Final = """
+    DELETE FROM open_reservations USING unnest(%(members)s::text[], %(ids)s::text[])
+        AS ended (member_id, redemption_id)
+    WHERE open_reservations.member_id = ended.member_id
+      AND open_reservations.redemption_id = ended.redemption_id
+"""
+
+_WRITE_PROFILES: Final = """
+    INSERT INTO profiles (member_id, name, phone, email, external_id, birthday, tags, consents)
+    SELECT member_id, name, phone, email, external_id, birthday, tags, consents
+    FROM jsonb_to_recordset(%(profiles)s::jsonb) AS profile (
+        member_id text, name text, phone text, email text, external_id text, birthday date,
+        tags jsonb, consents jsonb)
+"""
+
+_LOT: Final = "SELECT state FROM lot_states WHERE member_id = %s AND lot_id = %s"
+
+_FIRST_OPEN_LOTS: Final = """
+    SELECT state FROM lot_states WHERE member_id = %s AND open
+    ORDER BY expires_on, earned_at, lot_id LIMIT %s
+"""
+
+_NEXT_OPEN_LOTS: Final = """
+    SELECT state FROM lot_states
+    WHERE member_id = %s AND open AND (expires_on, earned_at, lot_id) > (%s::date, %s, %s)
+    ORDER BY expires_on, earned_at, lot_id LIMIT %s
+"""
+
+_EXPIRED_LOTS: Final = """
+    SELECT state FROM lot_states WHERE member_id = %s AND has_expired AND expires_on >= %s
+    ORDER BY expires_on, earned_at, lot_id
+"""
+
+_ENTRY: Final = """
+    SELECT d.kind, d.id, d.member_id, d.fingerprint, d.status, d.answer, d.stream_id, d.version,
+           d.state,
+           (SELECT e.position FROM events e
+            WHERE e.stream_id = d.stream_id AND e.version = d.version)
+    FROM directory d WHERE d.kind = %s AND d.id = %s
+"""
+
+_encode = msgspec.json.Encoder().encode
+_decode_lot = msgspec.json.Decoder(Lot).decode
+_decode_member = msgspec.json.Decoder(MemberState).decode
+
+Reference = tuple[str, str]
+"""(kind, id) of a directory entry, or (scope, key) of an idempotency key."""
+
+
+class Entry(msgspec.Struct):
+    """A row of the directory; `position` is that of the first answer's last event."""
+
+    kind: str
+    id: str
+    member_id: str
+    fingerprint: bytes | None = None
+    status: int | None = None
+    answer: str | None = None
+    stream_id: str | None = None
+    version: int | None = None
+    state: str | None = None
+    position: int | None = None
+
+
+class KnownKey(msgspec.Struct):
+    """What an idempotency key stands for: an answer, or the entry that holds it."""
+
+    scope: str
+    key: str
+    fingerprint: bytes
+    status: int
+    entry: Reference | None = None
+    answer: str | None = None
+    stream_id: str | None = None
+    version: int | None = None
+    position: int | None = None
+
+
+class Needs(msgspec.Struct):
+    """What the requests of one transaction name."""
+
+    members: set[str] = msgspec.field(default_factory=set)
+    entries: set[Reference] = msgspec.field(default_factory=set)
+    keys: set[Reference] = msgspec.field(default_factory=set)
+    drawing: set[str] = msgspec.field(default_factory=set)
+
+
+class MemberLots:
+    """Reads the lots of one member; see `ledger.lots.LotSource`."""
+
+    def __init__(self, cursor: Cursor, member_id: str) -> None:
+        self._cursor = cursor
+        self._member_id = member_id
+
+    def one(self, lot_id: str) -> Lot | None:
+        """The lot of that id."""
+        found = self._select(_LOT, (self._member_id, lot_id))
+        return found[0] if found else None
+
+    def open_after(self, key: DrawingKey | None, limit: int) -> list[Lot]:
+        """The next open lots in drawing order."""
+        if key is None:
+            return self._select(_FIRST_OPEN_LOTS, (self._member_id, limit))
+        day, earned_at, lot_id = key
+        return self._select(
+            _NEXT_OPEN_LOTS, (self._member_id, _day_text(day), earned_at, lot_id, limit)
+        )
+
+    def expired_good_on(self, day: date) -> list[Lot]:
+        """Lots with expired points that were still good on `day`."""
+        return self._select(_EXPIRED_LOTS, (self._member_id, day))
+
+    def _select(self, statement: str, parameters: tuple[Any, ...]) -> list[Lot]:
+        self._cursor.execute(statement, parameters)
+        return [_decode_lot(state) for (state,) in self._cursor.fetchall()]
+
+
+class UnitOfWork:
+    """Members, entries and keys of one transaction, and what is to be written of them."""
+
+    def __init__(self, cursor: Cursor, mapper: EventMapper) -> None:
+        self._cursor = cursor
+        self._mapper = mapper
+        self._members: dict[str, Member] = {}
+        self._enrolled: set[str] = set()
+        self._entries: dict[Reference, Entry | None] = {}
+        self._keys: dict[Reference, KnownKey] = {}
+        self._new_entries: dict[Reference, Entry] = {}
+        self._new_keys: list[KnownKey] = []
+        self._profiles: list[dict[str, Any]] = []
+        self._appending: list[RecordedEvent] = []
+        self.programme_version: int | None = None
+
+    # Reading
+
+    def load(self, needs: Needs, *, lock: bool = True) -> None:
+        """Lock the members named, and read all that is named, as of after the locks."""
+        kinds = text_array([kind for kind, _ in needs.entries])
+        ids = text_array([name for _, name in needs.entries])
+        self._cursor.execute(
+            _LOCKED_LOAD if lock else _LOAD,
+            {
+                "publishing": _PUBLISHING,
+                "members": text_array(needs.members),
+                "kinds": kinds,
+                "ids": ids,
+                "scopes": text_array([scope for scope, _ in needs.keys]),
+                "keys": text_array([key for _, key in needs.keys]),
+                "drawing": text_array(needs.drawing),
+                "first_lots": FIRST_LOTS,
+            },
+        )
+        self._entries = dict.fromkeys(needs.entries)
+        lots: dict[str, list[Lot]] = {member_id: [] for member_id in needs.drawing}
+        for (
+            source,
+            a,
+            b,
+            c,
+            fingerprint,
+            status,
+            answer,
+            stream,
+            version,
+            state,
+            position,
+        ) in self._cursor.fetchall():
+            if source == "member":
+                self._members[a] = self._member(_decode_member(state))
+            elif source == "entry":
+                self._entries[a, b] = Entry(
+                    a, b, c, _bytes(fingerprint), status, answer, stream, version, state, position
+                )
+            elif source == "lot":
+                lots[a].append(_decode_lot(state))
+            elif source == "key":
+                self._keys[a, b] = KnownKey(
+                    a,
+                    b,
+                    bytes(fingerprint),
+                    status,
+                    (c, state) if c else None,
+                    answer,
+                    stream,
+                    version,
+                    position,
+                )
+            else:
+                self.programme_version = version
+        for member_id, first in lots.items():
+            if member_id in self._members:
+                self._members[member_id].lots.learn_first_open(first, FIRST_LOTS)
+
+    def member(self, member_id: str) -> Member | None:
+        """A member that was locked, or enrolled here."""
+        return self._members.get(member_id)
+
+    def entry(self, kind: str, name: str) -> Entry | None:
+        """What a caller's id means, if anything."""
+        reference = (kind, name)
+        if reference in self._new_entries:
+            return self._new_entries[reference]
+        if reference not in self._entries:
+            self._cursor.execute(_ENTRY, reference)
+            row = self._cursor.fetchone()
+            if row is not None:
+                row = (*row[:3], _bytes(row[3]), *row[4:])
+            self._entries[reference] = Entry(*row) if row else None
+        return self._entries[reference]
+
+    def key(self, scope: str, key: str) -> KnownKey | None:
+        """What an idempotency key stands for, if it was used before."""
+        return self._keys.get((scope, key))
+
+    def member_of_referral_code(self, code: str) -> str | None:
+        """The member whose referral code this is."""
+        self._cursor.execute(
+            "SELECT member_id FROM member_states WHERE referral_code = %s", (code,)
+        )
+        row = self._cursor.fetchone()
+        return row[0] if row else None
+
+    def _member(self, state: MemberState) -> Member:
+        member_id = state.member_id
+        return Member(
+            state,
+            lots=MemberLots(self._cursor, member_id),
+            orders=self._loader("order", Order, member_id),
+            spendings=self._loader("spending", OrderSpending, member_id),
+            redemptions=self._loader("redemption", Redemption, member_id),
+            adjustments=self._loader("adjustment", Adjustment, member_id),
+        )
+
+    def _loader(self, kind: str, part: type[T], member_id: str) -> Callable[[str], T | None]:
+        decode = msgspec.json.Decoder(part).decode
+
+        def load(name: str) -> T | None:
+            entry = self.entry(kind, _entry_id(kind, name, member_id))
+            if entry is None or entry.state is None or entry.member_id != member_id:
+                return None
+            return decode(entry.state)
+
+        return load
+
+    # Writing
+
+    def add_member(self, member: Member, profile: Enrol | None = None) -> None:
+        """A member who enrolled in this transaction."""
+        self._members[member.member_id] = member
+        self._enrolled.add(member.member_id)
+        if profile is not None:
+            self._profiles.append(
+                {
+                    "member_id": member.member_id,
+                    "name": profile.name,
+                    "phone": profile.phone,
+                    "email": profile.email,
+                    "external_id": profile.external_id,
+                    "birthday": profile.birthday,
+                    "tags": profile.tags,
+                    "consents": profile.consents,
+                }
+            )
+
+    def take_events(self, member: Member) -> int:
+        """Take over what a command triggered; answer how many events."""
+        version = member.state.version - len(member.new_events)
+        for event in member.new_events:
+            version += 1
+            self._appending.append(RecordedEvent(stream_of(member.member_id), version, event))
+        taken = len(member.new_events)
+        member.new_events = []
+        return taken
+
+    def has_untaken_events(self) -> bool:
+        """Whether a command triggered events and then refused."""
+        return any(member.new_events for member in self._members.values())
+
+    @property
+    def events(self) -> Sequence[RecordedEvent]:
+        """What is to be appended, in order."""
+        return self._appending
+
+    def remember(self, entry: Entry) -> None:
+        """A caller's id that was used here for the first time."""
+        self._new_entries[entry.kind, entry.id] = entry
+
+    def remember_key(self, key: KnownKey) -> None:
+        """An idempotency key that was used here for the first time."""
+        self._keys[key.scope, key.key] = key
+        self._new_keys.append(key)
+
+    def write(self, now: datetime) -> int | None:
+        """Write everything and append the events; answer the last position, None without events.
+
+        Raises psycopg2's `UniqueViolation` where another transaction was faster with an id.
+        """
+        self._write_parts()
+        self._write_heads_entries_lots()
+        if self._profiles:
+            self._cursor.execute(_WRITE_PROFILES, {"profiles": _encode(self._profiles).decode()})
+        if self._new_keys:
+            self._write_keys(now)
+        if not self._appending:
+            return None
+        stored = [self._mapper.to_stored_event(event) for event in self._appending]
+        return append(self._cursor, stored, now).last_position
+
+    def _write_parts(self) -> None:
+        """Parts that a command changed: into their new entry, or over the old one."""
+        updates: list[tuple[str, str, str]] = []
+        for member in self._members.values():
+            kinds: tuple[tuple[str, Parts[Any]], ...] = (
+                ("order", member.orders),
+                ("spending", member.spendings),
+                ("redemption", member.redemptions),
+                ("adjustment", member.adjustments),
+            )
+            for kind, parts in kinds:
+                for name in parts.changed:
+                    entry_id = _entry_id(kind, name, member.member_id)
+                    state = _encode(parts.find(name)).decode()
+                    new = self._new_entries.get((kind, entry_id))
+                    if new is not None:
+                        new.state = state
+                    elif self.entry(kind, entry_id) is not None:
+                        updates.append((kind, entry_id, state))
+                    else:
+                        self.remember(Entry(kind, entry_id, member.member_id, state=state))
+            self._write_reservations(member)
+        if updates:
+            self._cursor.execute(
+                _UPDATE_ENTRIES,
+                {
+                    "kinds": text_array([kind for kind, _, _ in updates]),
+                    "ids": text_array([name for _, name, _ in updates]),
+                    "states": text_array([state for _, _, state in updates]),
+                },
+            )
+
+    def _write_reservations(self, member: Member) -> None:
+        if not member.redemptions.changed:
+            return
+        opened = []
+        ended = []
+        for name in member.redemptions.changed:
+            redemption = member.redemptions.find(name)
+            if redemption is None or redemption.reserved_until is None:
+                continue
+            known = self._entries.get(("redemption", name)) is not None
+            if redemption.status == "reserved" and not known:
+                opened.append((name, redemption.reserved_until))
+            elif redemption.status != "reserved" and known:
+                ended.append(name)
+        if opened:
+            self._cursor.execute(
+                _OPEN_RESERVATIONS,
+                {
+                    "members": text_array([member.member_id] * len(opened)),
+                    "ids": text_array([name for name, _ in opened]),
+                    "untils": text_array([until.isoformat() for _, until in opened]),
+                },
+            )
+        if ended:
+            self._cursor.execute(
+                _END_RESERVATIONS,
+                {
+                    "members": text_array([member.member_id] * len(ended)),
+                    "ids": text_array(ended),
+                },
+            )
+
+    def _write_heads_entries_lots(self) -> None:
+        touched = {event.originator_id for event in self._appending}
+        members = [one for one in self._members.values() if stream_of(one.member_id) in touched]
+        new = [one for one in members if one.member_id in self._enrolled]
+        old = [one for one in members if one.member_id not in self._enrolled]
+        entries = list(self._new_entries.values())
+        lots = [
+            (member.member_id, lot)
+            for member in members
+            for lot_id in member.lots.changed
+            if (lot := member.lots.find(lot_id)) is not None
+        ]
+        if not (members or entries):
+            return
+        self._cursor.execute(
+            _WRITE,
+            {
+                "new_ids": text_array([one.member_id for one in new]),
+                "new_versions": bigint_array([one.state.version for one in new]),
+                "new_codes": text_array([one.state.referral_code for one in new]),
+                "new_states": text_array([_encode(one.state).decode() for one in new]),
+                "ids": text_array([one.member_id for one in old]),
+                "versions": bigint_array([one.state.version for one in old]),
+                "states": text_array([_encode(one.state).decode() for one in old]),
+                "entry_kinds": text_array([entry.kind for entry in entries]),
+                "entry_ids": text_array([entry.id for entry in entries]),
+                "entry_members": text_array([entry.member_id for entry in entries]),
+                "entry_fingerprints": _fingerprints(entry.fingerprint for entry in entries),
+                "entry_statuses": bigint_array([entry.status for entry in entries]),
+                "entry_answers": text_array([entry.answer for entry in entries]),
+                "entry_streams": text_array([entry.stream_id for entry in entries]),
+                "entry_versions": bigint_array([entry.version for entry in entries]),
+                "entry_states": text_array([entry.state for entry in entries]),
+                "lot_members": text_array([member_id for member_id, _ in lots]),
+                "lot_ids": text_array([lot.lot_id for _, lot in lots]),
+                "lot_days": text_array([_day_text(lot.last_day) for _, lot in lots]),
+                "lot_times": text_array([lot.earned_at.isoformat() for _, lot in lots]),
+                "lot_opens": text_array(["t" if lot.open else "f" for _, lot in lots]),
+                "lot_expireds": text_array(["t" if lot.expired else "f" for _, lot in lots]),
+                "lot_states": text_array([_encode(lot).decode() for _, lot in lots]),
+            },
+        )
+
+    def _write_keys(self, now: datetime) -> None:
+        keys = self._new_keys
+        self._cursor.execute(
+            _WRITE_KEYS,
+            {
+                "now": now,
+                "scopes": text_array([key.scope for key in keys]),
+                "keys": text_array([key.key for key in keys]),
+                "fingerprints": _fingerprints(key.fingerprint for key in keys),
+                "kinds": text_array([key.entry[0] if key.entry else None for key in keys]),
+                "ids": text_array([key.entry[1] if key.entry else None for key in keys]),
+                "statuses": bigint_array([key.status for key in keys]),
+                "answers": text_array([key.answer for key in keys]),
+                "streams": text_array([key.stream_id for key in keys]),
+                "versions": bigint_array([key.version for key in keys]),
+            },
+        )
+
+
+def lock_publishing(cursor: Cursor) -> None:
+    """Wait until nobody is deciding, and keep everybody from it until the transaction ends."""
+    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_PUBLISHING,))
+
+
+def stream_of(member_id: str) -> str:
+    """The name of a member's stream in the log; no caller's id has a slash."""
+    return f"member/{member_id}"
+
+
+def _entry_id(kind: str, name: str, member_id: str) -> str:
+    """A member's spending on an order is that member's alone; other ids are the ledger's."""
+    return f"{name}/{member_id}" if kind == "spending" else name
+
+
+def _day_text(day: date) -> str:
+    return "infinity" if day == date.max else day.isoformat()
+
+
+def _bytes(value: Any) -> bytes | None:
+    return None if value is None else bytes(value)
+
+
+def _fingerprints(values: Iterable[bytes | None]) -> str:
+    return (
+        "{"
+        + ",".join(["NULL" if value is None else f'"\\\\x{value.hex()}"' for value in values])
+        + "}"
+    )
