@@ -6,7 +6,7 @@ is passed over.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from ledger import events as e
@@ -329,7 +329,7 @@ def _give_back(account: Account, returned: Iterable[e.LotPoints]) -> None:
             _see_expiry(account, lot.expires_on)
 
 
-def _pay_debts(account: Account, paid: Iterable[e.DebtPaid]) -> None:
+def _pay_debts(account: Account, paid: Sequence[e.DebtPaid]) -> None:
     """The points leave their lots, where they had just arrived, and the debts shrink."""
     for entry in paid:
         lot = account.lots.change(entry.lot_id)
@@ -338,7 +338,9 @@ def _pay_debts(account: Account, paid: Iterable[e.DebtPaid]) -> None:
     _pay_debts_from_reserved(account, paid)
 
 
-def _pay_debts_from_reserved(account: Account, paid: Iterable[e.DebtPaid]) -> None:
+def _pay_debts_from_reserved(account: Account, paid: Sequence[e.DebtPaid]) -> None:
+    if not paid:
+        return
     debts = [Debt(debt.order_id, debt.points) for debt in account.state.debts]
     for entry in paid:
         for debt in debts:

@@ -197,8 +197,8 @@ def _known_key(case: Case) -> r.Outcome | None:
     if key.entry is not None:
         entry = case.unit.entry(*key.entry)
         if entry is not None:
-            return _answer_of(entry)
-    return _first_answer(key.status, key.answer, key.position)
+            return _first_answer(entry)
+    return _first_answer(key)
 
 
 def remember_key(case: Case, outcome: r.Outcome, fingerprint: bytes) -> None:
@@ -217,9 +217,8 @@ def remember_key(case: Case, outcome: r.Outcome, fingerprint: bytes) -> None:
         key.entry = business
     else:
         key.answer = msgspec.json.encode(outcome.body).decode()
-        if outcome.status < 400 and case.unit.events:
-            last = case.unit.events[-1]
-            key.stream_id, key.version = last.originator_id, last.originator_version
+        if outcome.last_event is not None:
+            key.stream_id, key.version = outcome.last_event
     case.unit.remember_key(key)
 
 
@@ -230,15 +229,17 @@ def _decide_once(case: Case, fingerprint: bytes) -> r.Outcome:
         entry = case.unit.entry(*business)
         if entry is not None and entry.answer is not None:
             if entry.fingerprint == fingerprint:
-                return _answer_of(entry)
+                return _first_answer(entry)
             return _other_content(case, entry)
     status, body, member = _COMMANDS[type(command)](case, command)
     count = case.unit.take_events(member)
     body["version"] = member.state.version
     if business is None:
         business = _own_id(command, body)
-    if business is not None and count:
-        last = case.unit.events[-1]
+    if not count:
+        return r.Outcome(status, body)
+    last = case.unit.events[-1]
+    if business is not None:
         case.unit.remember(
             Entry(
                 kind=business[0],
@@ -251,7 +252,7 @@ def _decide_once(case: Case, fingerprint: bytes) -> r.Outcome:
                 version=last.originator_version,
             )
         )
-    return r.Outcome(status, body)
+    return r.Outcome(status, body, last_event=(last.originator_id, last.originator_version))
 
 
 def _own_id(command: r.Command, body: Answer) -> Reference | None:
@@ -278,7 +279,7 @@ def _other_content(case: Case, entry: Entry) -> r.Outcome:
         if redemption is not None and command.points in (None, redemption.points):
             whole = redemption.points == redemption.reserved_points
             if whole or command.points is not None:
-                return _answer_of(entry)
+                return _first_answer(entry)
         raise Refusal(
             "reservation_over", f"Reservation {command.redemption_id!r} was captured otherwise."
         )
@@ -289,15 +290,13 @@ def _other_content(case: Case, entry: Entry) -> r.Outcome:
     )
 
 
-def _answer_of(entry: Entry) -> r.Outcome:
-    return _first_answer(entry.status or 200, entry.answer, entry.position)
-
-
-def _first_answer(status: int, answer: str | None, position: int | None) -> r.Outcome:
-    body: Answer = msgspec.json.decode(answer or "{}")
-    if status < 400 and position is not None:
-        body["position"] = position
-    return r.Outcome(status, body, replayed=True)
+def _first_answer(known: Entry | KnownKey) -> r.Outcome:
+    body: Answer = msgspec.json.decode(known.answer or "{}")
+    last_event = None
+    if known.stream_id is not None and known.version is not None:
+        last_event = (known.stream_id, known.version)
+        body["position"] = known.position
+    return r.Outcome(known.status or 200, body, replayed=True, last_event=last_event)
 
 
 # The commands

@@ -176,18 +176,13 @@ class Ledger:
         with self.database.transaction() as cursor:
             unit = self._load(cursor, needs_of(list(requests)))
             now = self._now()
-            outcomes: list[Outcome] = []
-            ends: list[int] = []
-            for index, request in enumerate(requests):
-                before = len(unit.events)
-                outcomes.append(self._decide(unit, request, now, index))
-                ends.append(len(unit.events) if len(unit.events) > before else 0)
-            last_position = unit.write(now)
-        if last_position is not None:
-            first = last_position - len(unit.events)
-            for outcome, end in zip(outcomes, ends, strict=True):
-                if end:
-                    outcome.body["position"] = first + end
+            outcomes = [
+                self._decide(unit, request, now, index) for index, request in enumerate(requests)
+            ]
+            positions = unit.write(now)
+        for outcome in outcomes:
+            if outcome.last_event in positions:
+                outcome.body["position"] = positions[outcome.last_event]
         return outcomes
 
     def _decide(self, unit: UnitOfWork, request: Request, now: datetime, index: int) -> Outcome:

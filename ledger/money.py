@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from math import floor
 
 CENT = Decimal("0.01")
 ZERO = Decimal("0.00")
 
 
+@lru_cache(maxsize=4096)
 def exact(value: Decimal | int) -> Fraction:
-    """The value as a rational number."""
+    """The value as a rational number. Remembered: rates and prices come again and again."""
     return Fraction(value)
 
 

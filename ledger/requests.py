@@ -175,8 +175,10 @@ class Outcome(msgspec.Struct, frozen=True):
 
     From 400 on the body is the refusal: `code`, `status`, `detail` and perhaps `errors`.
     `replayed`: the same request had been answered before, and this is that answer.
+    `last_event`: stream and version of the last event behind the answer.
     """
 
     status: int
     body: dict[str, Any]
     replayed: bool = False
+    last_event: tuple[str, int] | None = None

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
-from typing import Any, Final, TypeVar
+from functools import partial
+from typing import Any, Final
 
 import msgspec
 
@@ -24,8 +25,6 @@ from ledger.store.arrays import bigint_array, text_array
 from ledger.store.database import Cursor
 from ledger.store.mapper import EventMapper
 from ledger.store.recorders import append
-
-T = TypeVar("T")
 
 FIRST_LOTS: Final = 16
 """Open lots read beforehand of each member who is about to draw."""
@@ -176,6 +175,13 @@ _ENTRY: Final = """
 _encode = msgspec.json.Encoder().encode
 _decode_lot = msgspec.json.Decoder(Lot).decode
 _decode_member = msgspec.json.Decoder(MemberState).decode
+
+_DECODE_PART: Final[dict[str, Callable[[str], Any]]] = {
+    "order": msgspec.json.Decoder(Order).decode,
+    "spending": msgspec.json.Decoder(OrderSpending).decode,
+    "redemption": msgspec.json.Decoder(Redemption).decode,
+    "adjustment": msgspec.json.Decoder(Adjustment).decode,
+}
 
 Reference = tuple[str, str]
 """(kind, id) of a directory entry, or (scope, key) of an idempotency key."""
@@ -359,22 +365,18 @@ class UnitOfWork:
         return Member(
             state,
             lots=MemberLots(self._cursor, member_id),
-            orders=self._loader("order", Order, member_id),
-            spendings=self._loader("spending", OrderSpending, member_id),
-            redemptions=self._loader("redemption", Redemption, member_id),
-            adjustments=self._loader("adjustment", Adjustment, member_id),
+            orders=partial(self._part, "order", member_id),
+            spendings=partial(self._part, "spending", member_id),
+            redemptions=partial(self._part, "redemption", member_id),
+            adjustments=partial(self._part, "adjustment", member_id),
         )
 
-    def _loader(self, kind: str, part: type[T], member_id: str) -> Callable[[str], T | None]:
-        decode = msgspec.json.Decoder(part).decode
-
-        def load(name: str) -> T | None:
-            entry = self.entry(kind, _entry_id(kind, name, member_id))
-            if entry is None or entry.state is None or entry.member_id != member_id:
-                return None
-            return decode(entry.state)
-
-        return load
+    def _part(self, kind: str, member_id: str, name: str) -> Any:
+        """A part of a member, from its entry; nothing where the id is another member's."""
+        entry = self.entry(kind, _entry_id(kind, name, member_id))
+        if entry is None or entry.state is None or entry.member_id != member_id:
+            return None
+        return _DECODE_PART[kind](entry.state)
 
     # Writing
 
@@ -424,8 +426,10 @@ class UnitOfWork:
         self._keys[key.scope, key.key] = key
         self._new_keys.append(key)
 
-    def write(self, now: datetime) -> int | None:
-        """Write everything and append the events; answer the last position, None without events.
+    def write(self, now: datetime) -> dict[tuple[str, int] | None, int]:
+        """Write everything and append the events; answer each one's position.
+
+        Keys are stream and version.
 
         Raises psycopg2's `UniqueViolation` where another transaction was faster with an id.
         """
@@ -436,9 +440,13 @@ class UnitOfWork:
         if self._new_keys:
             self._write_keys(now)
         if not self._appending:
-            return None
+            return {}
         stored = [self._mapper.to_stored_event(event) for event in self._appending]
-        return append(self._cursor, stored, now).last_position
+        first = append(self._cursor, stored, now).last_position - len(stored) + 1
+        return {
+            (event.originator_id, event.originator_version): first + place
+            for place, event in enumerate(self._appending)
+        }
 
     def _write_parts(self) -> None:
         """Parts that a command changed: into their new entry, or over the old one."""
