@@ -128,7 +128,7 @@ def main() -> int:
         settings.database_url,
         connections=settings.connections,
         lock_timeout_seconds=settings.lock_timeout_seconds,
-        application_name="jifen-projections",
+        application_name="jifen projections",
     )
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
