@@ -73,7 +73,7 @@ def _requests(at: str, keys: Mapping[str, str | None]) -> list[str]:
     for path, body in (("/v1/members", FIRST_MEMBER), ("/v1/accruals", FIRST_ORDER)):
         lines += [
             "",
-            f"  curl -s {at}{path} \\",
+            f"  curl -sw '\\n' {at}{path} \\",
             f"    -H {shlex.quote(f'Authorization: Bearer {secret}')} \\",
             "    -H 'Content-Type: application/json' \\",
             f"    -d {shlex.quote(json.dumps(body, ensure_ascii=False))}",

@@ -4,15 +4,19 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
+import psycopg2
+
 from jifen.embedded import EmbeddedPostgres
 from jifen.refused import Refused
 from ledger.clock import system_clock
+from ledger.errors import NotFound
 from ledger.events import Actor
 from ledger.ledger import Ledger
-from ledger.programme import shipped_text
+from ledger.programme import read_programme, shipped_text
 from ledger.settings import Settings
 from ledger.store.database import Database
 from ledger.store.migrate import migrate
+from scheduler.jobs import JOBS
 
 OPERATOR = Actor(key="command-line", role="admin")
 
@@ -52,7 +56,7 @@ def prepared(settings: Settings, url: str) -> Iterator[Opened]:
     migrate(url)
     with closing(make_database(settings, url, "jifen command")) as database:
         ledger = make_ledger(database)
-        publish_first_programme(settings, database, ledger)
+        publish_first_programme(settings, url, ledger)
         yield Opened(url, database, ledger)
 
 
@@ -71,18 +75,35 @@ def make_ledger(database: Database) -> Ledger:
     return Ledger(database, system_clock)
 
 
-def publish_first_programme(settings: Settings, database: Database, ledger: Ledger) -> None:
+def described_jobs() -> dict[str, str]:
+    """What each job of the scheduler does, by its name."""
+    return {name: (job.__doc__ or name).splitlines()[0] for name, job in JOBS.items()}
+
+
+def publish_first_programme(settings: Settings, url: str, ledger: Ledger) -> None:
     """Publish the settings' programme, or the shipped `retail`, where none is published yet.
 
     Raises:
         Refused: the file of `JIFEN_PROGRAMME` can't be read.
         ProgrammeErrors: it is not a programme; with everything that is wrong, by line.
     """
-    with database.transaction() as cursor:
-        # Two first starts at once take turns.
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_FIRST_START_LOCK])
-        if ledger.programme() is None:
-            ledger.publish(_first_programme(settings), system_clock(), OPERATOR)
+    if _has_programme(ledger):
+        return
+    programme = read_programme(_first_programme(settings))
+    with closing(psycopg2.connect(url, connect_timeout=10)) as connection:
+        # Two first starts at once take turns, and the second finds it done.
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_FIRST_START_LOCK])
+        if not _has_programme(ledger):
+            ledger.publish(programme, effective_at=ledger.clock(), actor=OPERATOR)
+
+
+def _has_programme(ledger: Ledger) -> bool:
+    try:
+        ledger.programmes()
+    except NotFound:
+        return False
+    return True
 
 
 def _first_programme(settings: Settings) -> str:

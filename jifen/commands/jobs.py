@@ -28,23 +28,24 @@ def add_to(commands: Commands) -> None:
 
 def list_jobs(arguments: argparse.Namespace, settings: Settings) -> int:
     """List the jobs by name, with what each does."""
-    from scheduler.jobs import JOBS
+    from jifen.wiring import described_jobs
 
-    for name, job in JOBS.items():
-        print(f"{name:20} {(job.__doc__ or '').strip().splitlines()[0]}")
+    for name, about in described_jobs().items():
+        print(f"{name:20} {about}")
     return 0
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Run a job to its end."""
+    """Run a job to its end; 1 where some of it was refused."""
     from jifen.refused import Refused
-    from jifen.wiring import opened
-    from scheduler.jobs import JOBS, run_job
+    from jifen.wiring import described_jobs, opened
+    from scheduler.jobs import run_job
 
-    if arguments.name not in JOBS:
-        raise Refused(f"There is no job {arguments.name}; there are {', '.join(JOBS)}.")
+    if arguments.name not in described_jobs():
+        known = ", ".join(described_jobs())
+        raise Refused(f"There is no job {arguments.name!r}; there are {known}.")
     as_of = arguments.as_of or datetime.now(UTC)
     with opened(settings) as ready:
         done = run_job(ready.ledger, arguments.name, as_of)
-    print(f"{arguments.name} as of {as_of.isoformat()}: {done.status}, {done.affected} changed.")
-    return 0
+    print(f"{done['job']} as of {done['as_of']}: {done['status']}, {done['affected']} changed.")
+    return 0 if done["status"] == "done" else 1

@@ -51,12 +51,12 @@ def publish(arguments: argparse.Namespace, settings: Settings) -> int:
     from jifen.wiring import OPERATOR, opened
     from ledger.programme import read_programme
 
-    text = _text(arguments.file)
-    read_programme(text)  # before a database is started for it
+    programme = read_programme(_text(arguments.file))
     effective_at = arguments.effective_at or datetime.now(UTC)
     with opened(settings) as ready:
-        version = ready.ledger.publish(text, effective_at, OPERATOR)
-    print(f"Published: version {version}, effective at {effective_at.isoformat()}.")
+        outcome = ready.ledger.publish(programme, effective_at=effective_at, actor=OPERATOR)
+    done = "Was published before" if outcome.replayed else "Published"
+    print(f"{done}: version {outcome.body['version']}, from {outcome.body['effective_at']} on.")
     return 0
 
 
