@@ -35,11 +35,14 @@ from eventsourcing.persistence import (
 from ledger.clock import Clock, system_clock
 from ledger.store.arrays import bigint_array, bytea_array, text_array
 from ledger.store.database import Cursor, Database, library_error, library_errors
+from ledger.store.prepared import Prepared
 
 # The row of log_head stays locked until the transaction ends. So positions are dense, in commit
 # order, never seen out of order (FAILURES 25), and recorded_at never goes back with them, even
 # when the wall clock does.
-_APPEND: Final = """
+_APPEND: Final = Prepared(
+    "append",
+    """
     WITH head AS (
         UPDATE log_head
         SET position = position + %(count)s,
@@ -50,11 +53,18 @@ _APPEND: Final = """
         SELECT head.position - %(count)s + new.place, new.stream_id, new.version, new.topic,
                new.state, head.recorded_at
         FROM head, unnest(
-            %(stream_ids)s::text[], %(versions)s::bigint[], %(topics)s::text[], %(states)s::bytea[]
+            %(stream_ids)s, %(versions)s, %(topics)s, %(states)s
         ) WITH ORDINALITY AS new (stream_id, version, topic, state, place)
     )
     SELECT position, recorded_at FROM head
-"""
+    """,
+    count="bigint",
+    recorded_at="timestamptz",
+    stream_ids="text[]",
+    versions="bigint[]",
+    topics="text[]",
+    states="bytea[]",
+)
 
 _SELECT_STREAM: Final = """
     SELECT stream_id, version, topic, state
@@ -122,7 +132,7 @@ def append(cursor: Cursor, stored_events: Sequence[StoredEvent], recorded_at: da
         "states": bytea_array([event.state for event in stored_events]),
     }
     try:
-        cursor.execute(_APPEND, parameters)
+        _APPEND.execute(cursor, parameters)
     except psycopg2.IntegrityError as error:
         raise library_error(error) from error
     head = cursor.fetchone()

@@ -8,7 +8,7 @@ the log's own lock is taken last and held for the shortest time (`ledger.store.r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from functools import partial
 from typing import Any, Final
@@ -24,6 +24,7 @@ from ledger.state import MemberState
 from ledger.store.arrays import bigint_array, text_array
 from ledger.store.database import Cursor
 from ledger.store.mapper import EventMapper
+from ledger.store.prepared import Prepared, execute_together
 from ledger.store.recorders import append
 
 FIRST_LOTS: Final = 16
@@ -32,8 +33,9 @@ FIRST_LOTS: Final = 16
 _PUBLISHING: Final = 7_405_231
 """Advisory lock: shared by every transaction that decides, exclusive to a publication."""
 
-_LOCK: Final = """
-    SELECT pg_advisory_xact_lock_shared(%(publishing)s);
+_LOCK: Final = Prepared(
+    "lock",
+    """
     SELECT member_id FROM member_states
     WHERE member_id = ANY (ARRAY(
         SELECT unnest(%(members)s::text[])
@@ -43,10 +45,20 @@ _LOCK: Final = """
         JOIN directory USING (kind, id)
     ))
     ORDER BY member_id
-    FOR UPDATE;
-"""
+    FOR UPDATE
+    """,
+    members="text[]",
+    kinds="text[]",
+    ids="text[]",
+)
 
-_LOAD: Final = """
+_SHARE_PUBLISHING: Final = Prepared(
+    "share_publishing", "SELECT pg_advisory_xact_lock_shared(%(publishing)s)", publishing="bigint"
+)
+
+_LOAD: Final = Prepared(
+    "load",
+    """
     SELECT 'programme', NULL::text, NULL::text, NULL::text, NULL::bytea, NULL::int, NULL::text,
            NULL::text, max(number)::bigint, NULL::text, NULL::bigint
     FROM programme_versions
@@ -83,68 +95,146 @@ _LOAD: Final = """
         ORDER BY expires_on, earned_at, lot_id
         LIMIT %(first_lots)s
     ) AS lot
-"""
+    """,
+    members="text[]",
+    kinds="text[]",
+    ids="text[]",
+    scopes="text[]",
+    keys="text[]",
+    drawing="text[]",
+    first_lots="int",
+)
 
-_LOCKED_LOAD: Final = _LOCK + _LOAD
-
-_WRITE: Final = """
+_INSERT_MEMBERS: Final = Prepared(
+    "insert_members",
+    """
     INSERT INTO member_states (member_id, version, referral_code, state)
-    SELECT * FROM unnest(%(new_ids)s::text[], %(new_versions)s::bigint[], %(new_codes)s::text[],
-                         %(new_states)s::text[]);
+    SELECT * FROM unnest(%(ids)s, %(versions)s, %(codes)s, %(states)s)
+    """,
+    ids="text[]",
+    versions="bigint[]",
+    codes="text[]",
+    states="text[]",
+)
+
+_UPDATE_MEMBERS: Final = Prepared(
+    "update_members",
+    """
     UPDATE member_states SET version = changed.version, state = changed.state
-    FROM unnest(%(ids)s::text[], %(versions)s::bigint[], %(states)s::text[])
-         AS changed (member_id, version, state)
-    WHERE member_states.member_id = changed.member_id;
+    FROM unnest(%(ids)s, %(versions)s, %(states)s) AS changed (member_id, version, state)
+    WHERE member_states.member_id = changed.member_id
+    """,
+    ids="text[]",
+    versions="bigint[]",
+    states="text[]",
+)
+
+_INSERT_ENTRIES: Final = Prepared(
+    "insert_entries",
+    """
     INSERT INTO directory (kind, id, member_id, fingerprint, status, answer, stream_id, version,
                            state)
-    SELECT * FROM unnest(%(entry_kinds)s::text[], %(entry_ids)s::text[],
-                         %(entry_members)s::text[], %(entry_fingerprints)s::bytea[],
-                         %(entry_statuses)s::smallint[], %(entry_answers)s::text[],
-                         %(entry_streams)s::text[], %(entry_versions)s::bigint[],
-                         %(entry_states)s::text[]);
-    INSERT INTO lot_states (member_id, lot_id, expires_on, earned_at, open, has_expired, state)
-    SELECT * FROM unnest(%(lot_members)s::text[], %(lot_ids)s::text[], %(lot_days)s::date[],
-                         %(lot_times)s::timestamptz[], %(lot_opens)s::boolean[],
-                         %(lot_expireds)s::boolean[], %(lot_states)s::text[])
-    ON CONFLICT (member_id, lot_id) DO UPDATE
-    SET open = excluded.open, has_expired = excluded.has_expired, state = excluded.state;
-"""
+    SELECT * FROM unnest(%(kinds)s, %(ids)s, %(members)s, %(fingerprints)s, %(statuses)s,
+                         %(answers)s, %(streams)s, %(versions)s, %(states)s)
+    """,
+    kinds="text[]",
+    ids="text[]",
+    members="text[]",
+    fingerprints="bytea[]",
+    statuses="smallint[]",
+    answers="text[]",
+    streams="text[]",
+    versions="bigint[]",
+    states="text[]",
+)
 
-_UPDATE_ENTRIES: Final = """
+_WRITE_LOTS: Final = Prepared(
+    "write_lots",
+    """
+    INSERT INTO lot_states (member_id, lot_id, expires_on, earned_at, open, has_expired, state)
+    SELECT * FROM unnest(%(members)s, %(ids)s, %(days)s, %(times)s, %(opens)s, %(expireds)s,
+                         %(states)s)
+    ON CONFLICT (member_id, lot_id) DO UPDATE
+    SET open = excluded.open, has_expired = excluded.has_expired, state = excluded.state
+    """,
+    members="text[]",
+    ids="text[]",
+    days="date[]",
+    times="timestamptz[]",
+    opens="boolean[]",
+    expireds="boolean[]",
+    states="text[]",
+)
+
+_UPDATE_ENTRIES: Final = Prepared(
+    "update_entries",
+    """
     UPDATE directory SET state = changed.state
-    FROM unnest(%(kinds)s::text[], %(ids)s::text[], %(states)s::text[])
+    FROM unnest(%(kinds)s, %(ids)s, %(states)s)
          AS changed (kind, id, state)
     WHERE directory.kind = changed.kind AND directory.id = changed.id
-"""
+    """,
+    kinds="text[]",
+    ids="text[]",
+    states="text[]",
+)
 
-_WRITE_KEYS: Final = """
+_WRITE_KEYS: Final = Prepared(
+    "write_keys",
+    """
     INSERT INTO idempotency_keys (scope, key, fingerprint, kind, id, status, answer, stream_id,
                                   version, recorded_at)
-    SELECT *, %(now)s::timestamptz
-    FROM unnest(%(scopes)s::text[], %(keys)s::text[], %(fingerprints)s::bytea[], %(kinds)s::text[],
-                %(ids)s::text[], %(statuses)s::smallint[], %(answers)s::text[],
-                %(streams)s::text[], %(versions)s::bigint[])
-"""
+    SELECT *, %(now)s
+    FROM unnest(%(scopes)s, %(keys)s, %(fingerprints)s, %(kinds)s,
+                %(ids)s, %(statuses)s, %(answers)s,
+                %(streams)s, %(versions)s)
+    """,
+    now="timestamptz",
+    scopes="text[]",
+    keys="text[]",
+    fingerprints="bytea[]",
+    kinds="text[]",
+    ids="text[]",
+    statuses="smallint[]",
+    answers="text[]",
+    streams="text[]",
+    versions="bigint[]",
+)
 
-_OPEN_RESERVATIONS: Final = """
+_OPEN_RESERVATIONS: Final = Prepared(
+    "open_reservations",
+    """
     INSERT INTO open_reservations (member_id, redemption_id, reserved_until)
-    SELECT * FROM unnest(%(members)s::text[], %(ids)s::text[], %(untils)s::timestamptz[])
-"""
+    SELECT * FROM unnest(%(members)s, %(ids)s, %(untils)s)
+    """,
+    members="text[]",
+    ids="text[]",
+    untils="timestamptz[]",
+)
 
-_END_RESERVATIONS: Final = """
-    DELETE FROM open_reservations USING unnest(%(members)s::text[], %(ids)s::text[])
+_END_RESERVATIONS: Final = Prepared(
+    "end_reservations",
+    """
+    DELETE FROM open_reservations USING unnest(%(members)s, %(ids)s)
         AS ended (member_id, redemption_id)
     WHERE open_reservations.member_id = ended.member_id
       AND open_reservations.redemption_id = ended.redemption_id
-"""
+    """,
+    members="text[]",
+    ids="text[]",
+)
 
-_WRITE_PROFILES: Final = """
+_WRITE_PROFILES: Final = Prepared(
+    "write_profiles",
+    """
     INSERT INTO profiles (member_id, name, phone, email, external_id, birthday, tags, consents)
     SELECT member_id, name, phone, email, external_id, birthday, tags, consents
-    FROM jsonb_to_recordset(%(profiles)s::jsonb) AS profile (
+    FROM jsonb_to_recordset(%(profiles)s) AS profile (
         member_id text, name text, phone text, email text, external_id text, birthday date,
         tags jsonb, consents jsonb)
-"""
+    """,
+    profiles="jsonb",
+)
 
 _LOT: Final = "SELECT state FROM lot_states WHERE member_id = %s AND lot_id = %s"
 
@@ -185,6 +275,10 @@ _DECODE_PART: Final[dict[str, Callable[[str], Any]]] = {
 
 Reference = tuple[str, str]
 """(kind, id) of a directory entry, or (scope, key) of an idempotency key."""
+
+
+Statement = tuple[Prepared, Mapping[str, Any]]
+"""A statement with its parameters."""
 
 
 class Entry(msgspec.Struct):
@@ -275,21 +369,18 @@ class UnitOfWork:
 
     def load(self, needs: Needs, *, lock: bool = True) -> None:
         """Lock the members named, and read all that is named, as of after the locks."""
-        kinds = text_array([kind for kind, _ in needs.entries])
-        ids = text_array([name for _, name in needs.entries])
-        self._cursor.execute(
-            _LOCKED_LOAD if lock else _LOAD,
-            {
-                "publishing": _PUBLISHING,
-                "members": text_array(needs.members),
-                "kinds": kinds,
-                "ids": ids,
-                "scopes": text_array([scope for scope, _ in needs.keys]),
-                "keys": text_array([key for _, key in needs.keys]),
-                "drawing": text_array(needs.drawing),
-                "first_lots": FIRST_LOTS,
-            },
-        )
+        parameters = {
+            "publishing": _PUBLISHING,
+            "members": text_array(needs.members),
+            "kinds": text_array([kind for kind, _ in needs.entries]),
+            "ids": text_array([name for _, name in needs.entries]),
+            "scopes": text_array([scope for scope, _ in needs.keys]),
+            "keys": text_array([key for _, key in needs.keys]),
+            "drawing": text_array(needs.drawing),
+            "first_lots": FIRST_LOTS,
+        }
+        steps = (_SHARE_PUBLISHING, _LOCK, _LOAD) if lock else (_LOAD,)
+        execute_together(self._cursor, [(step, parameters) for step in steps])
         self._entries = dict.fromkeys(needs.entries)
         lots: dict[str, list[Lot]] = {member_id: [] for member_id in needs.drawing}
         for (
@@ -433,12 +524,17 @@ class UnitOfWork:
 
         Raises psycopg2's `UniqueViolation` where another transaction was faster with an id.
         """
-        self._write_parts()
-        self._write_heads_entries_lots()
+        statements = [
+            *self._changed_parts(),
+            *self._heads(),
+            *self._entries_to_insert(),
+            *self._changed_lots(),
+            *self._keys_to_insert(now),
+        ]
         if self._profiles:
-            self._cursor.execute(_WRITE_PROFILES, {"profiles": _encode(self._profiles).decode()})
-        if self._new_keys:
-            self._write_keys(now)
+            statements.append((_WRITE_PROFILES, {"profiles": _encode(self._profiles).decode()}))
+        if statements:
+            execute_together(self._cursor, statements)
         if not self._appending:
             return {}
         stored = [self._mapper.to_stored_event(event) for event in self._appending]
@@ -448,7 +544,7 @@ class UnitOfWork:
             for place, event in enumerate(self._appending)
         }
 
-    def _write_parts(self) -> None:
+    def _changed_parts(self) -> Iterator[Statement]:
         """Parts that a command changed: into their new entry, or over the old one."""
         updates: list[tuple[str, str, str]] = []
         for member in self._members.values():
@@ -469,9 +565,10 @@ class UnitOfWork:
                         updates.append((kind, entry_id, state))
                     else:
                         self.remember(Entry(kind, entry_id, member.member_id, state=state))
-            self._write_reservations(member)
+            if member.redemptions.changed:
+                yield from self._changed_reservations(member)
         if updates:
-            self._cursor.execute(
+            yield (
                 _UPDATE_ENTRIES,
                 {
                     "kinds": text_array([kind for kind, _, _ in updates]),
@@ -480,31 +577,31 @@ class UnitOfWork:
                 },
             )
 
-    def _write_reservations(self, member: Member) -> None:
-        if not member.redemptions.changed:
-            return
-        opened = []
-        ended = []
+    def _changed_reservations(self, member: Member) -> Iterator[Statement]:
+        opened: list[Redemption] = []
+        ended: list[str] = []
         for name in member.redemptions.changed:
             redemption = member.redemptions.find(name)
             if redemption is None or redemption.reserved_until is None:
                 continue
             known = self._entries.get(("redemption", name)) is not None
             if redemption.status == "reserved" and not known:
-                opened.append((name, redemption.reserved_until))
+                opened.append(redemption)
             elif redemption.status != "reserved" and known:
                 ended.append(name)
         if opened:
-            self._cursor.execute(
+            yield (
                 _OPEN_RESERVATIONS,
                 {
                     "members": text_array([member.member_id] * len(opened)),
-                    "ids": text_array([name for name, _ in opened]),
-                    "untils": text_array([until.isoformat() for _, until in opened]),
+                    "ids": text_array([one.redemption_id for one in opened]),
+                    "untils": text_array(
+                        [one.reserved_until.isoformat() for one in opened if one.reserved_until]
+                    ),
                 },
             )
         if ended:
-            self._cursor.execute(
+            yield (
                 _END_RESERVATIONS,
                 {
                     "members": text_array([member.member_id] * len(ended)),
@@ -512,66 +609,84 @@ class UnitOfWork:
                 },
             )
 
-    def _write_heads_entries_lots(self) -> None:
-        touched = {event.originator_id for event in self._appending}
-        members = [one for one in self._members.values() if stream_of(one.member_id) in touched]
-        new = [one for one in members if one.member_id in self._enrolled]
-        old = [one for one in members if one.member_id not in self._enrolled]
+    def _heads(self) -> Iterator[Statement]:
+        touched = self._touched()
+        new = [one for one in touched if one.member_id in self._enrolled]
+        old = [one for one in touched if one.member_id not in self._enrolled]
+        for statement, members in ((_INSERT_MEMBERS, new), (_UPDATE_MEMBERS, old)):
+            if members:
+                yield (
+                    statement,
+                    {
+                        "ids": text_array([one.member_id for one in members]),
+                        "versions": bigint_array([one.state.version for one in members]),
+                        "codes": text_array([one.state.referral_code for one in members]),
+                        "states": text_array([_encode(one.state).decode() for one in members]),
+                    },
+                )
+
+    def _touched(self) -> list[Member]:
+        """Members to whom something happened."""
+        streams = {event.originator_id for event in self._appending}
+        return [one for one in self._members.values() if stream_of(one.member_id) in streams]
+
+    def _entries_to_insert(self) -> Iterator[Statement]:
         entries = list(self._new_entries.values())
+        if entries:
+            yield (
+                _INSERT_ENTRIES,
+                {
+                    "kinds": text_array([entry.kind for entry in entries]),
+                    "ids": text_array([entry.id for entry in entries]),
+                    "members": text_array([entry.member_id for entry in entries]),
+                    "fingerprints": _fingerprints([entry.fingerprint for entry in entries]),
+                    "statuses": bigint_array([entry.status for entry in entries]),
+                    "answers": text_array([entry.answer for entry in entries]),
+                    "streams": text_array([entry.stream_id for entry in entries]),
+                    "versions": bigint_array([entry.version for entry in entries]),
+                    "states": text_array([entry.state for entry in entries]),
+                },
+            )
+
+    def _changed_lots(self) -> Iterator[Statement]:
         lots = [
             (member.member_id, lot)
-            for member in members
+            for member in self._touched()
             for lot_id in member.lots.changed
             if (lot := member.lots.find(lot_id)) is not None
         ]
-        if not (members or entries):
-            return
-        self._cursor.execute(
-            _WRITE,
-            {
-                "new_ids": text_array([one.member_id for one in new]),
-                "new_versions": bigint_array([one.state.version for one in new]),
-                "new_codes": text_array([one.state.referral_code for one in new]),
-                "new_states": text_array([_encode(one.state).decode() for one in new]),
-                "ids": text_array([one.member_id for one in old]),
-                "versions": bigint_array([one.state.version for one in old]),
-                "states": text_array([_encode(one.state).decode() for one in old]),
-                "entry_kinds": text_array([entry.kind for entry in entries]),
-                "entry_ids": text_array([entry.id for entry in entries]),
-                "entry_members": text_array([entry.member_id for entry in entries]),
-                "entry_fingerprints": _fingerprints(entry.fingerprint for entry in entries),
-                "entry_statuses": bigint_array([entry.status for entry in entries]),
-                "entry_answers": text_array([entry.answer for entry in entries]),
-                "entry_streams": text_array([entry.stream_id for entry in entries]),
-                "entry_versions": bigint_array([entry.version for entry in entries]),
-                "entry_states": text_array([entry.state for entry in entries]),
-                "lot_members": text_array([member_id for member_id, _ in lots]),
-                "lot_ids": text_array([lot.lot_id for _, lot in lots]),
-                "lot_days": text_array([_day_text(lot.last_day) for _, lot in lots]),
-                "lot_times": text_array([lot.earned_at.isoformat() for _, lot in lots]),
-                "lot_opens": text_array(["t" if lot.open else "f" for _, lot in lots]),
-                "lot_expireds": text_array(["t" if lot.expired else "f" for _, lot in lots]),
-                "lot_states": text_array([_encode(lot).decode() for _, lot in lots]),
-            },
-        )
+        if lots:
+            yield (
+                _WRITE_LOTS,
+                {
+                    "members": text_array([member_id for member_id, _ in lots]),
+                    "ids": text_array([lot.lot_id for _, lot in lots]),
+                    "days": text_array([_day_text(lot.last_day) for _, lot in lots]),
+                    "times": text_array([lot.earned_at.isoformat() for _, lot in lots]),
+                    "opens": text_array(["t" if lot.open else "f" for _, lot in lots]),
+                    "expireds": text_array(["t" if lot.expired else "f" for _, lot in lots]),
+                    "states": text_array([_encode(lot).decode() for _, lot in lots]),
+                },
+            )
 
-    def _write_keys(self, now: datetime) -> None:
+    def _keys_to_insert(self, now: datetime) -> Iterator[Statement]:
         keys = self._new_keys
-        self._cursor.execute(
-            _WRITE_KEYS,
-            {
-                "now": now,
-                "scopes": text_array([key.scope for key in keys]),
-                "keys": text_array([key.key for key in keys]),
-                "fingerprints": _fingerprints(key.fingerprint for key in keys),
-                "kinds": text_array([key.entry[0] if key.entry else None for key in keys]),
-                "ids": text_array([key.entry[1] if key.entry else None for key in keys]),
-                "statuses": bigint_array([key.status for key in keys]),
-                "answers": text_array([key.answer for key in keys]),
-                "streams": text_array([key.stream_id for key in keys]),
-                "versions": bigint_array([key.version for key in keys]),
-            },
-        )
+        if keys:
+            yield (
+                _WRITE_KEYS,
+                {
+                    "now": now,
+                    "scopes": text_array([key.scope for key in keys]),
+                    "keys": text_array([key.key for key in keys]),
+                    "fingerprints": _fingerprints([key.fingerprint for key in keys]),
+                    "kinds": text_array([key.entry[0] if key.entry else None for key in keys]),
+                    "ids": text_array([key.entry[1] if key.entry else None for key in keys]),
+                    "statuses": bigint_array([key.status for key in keys]),
+                    "answers": text_array([key.answer for key in keys]),
+                    "streams": text_array([key.stream_id for key in keys]),
+                    "versions": bigint_array([key.version for key in keys]),
+                },
+            )
 
 
 def lock_publishing(cursor: Cursor) -> None:
