@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar, cast
 import flask_smorest  # type: ignore[import-untyped]
 import marshmallow as ma
 from flask import Request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.access import authorise, current_request, require_position
 from api.problems import MEDIA_TYPE
@@ -52,7 +53,12 @@ def read_body(request: Request) -> bytes:
     """
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise Refusal("unsupported_media_type", "Send the body without a Content-Encoding.")
-    return request.get_data(cache=False)
+    body = request.get_data(cache=False)
+    limit = request.max_content_length
+    # A body of undeclared length is cut off at the limit without a word.
+    if request.content_length is None and limit is not None and len(body) >= limit:
+        raise RequestEntityTooLarge
+    return body
 
 
 class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
