@@ -109,10 +109,13 @@ def _accrued(event: e.PointsAccrued) -> Summary:
     return _and_debt(sentence, event.debt_paid) if event.debt_paid else sentence
 
 
+_UNITS: Final = ((86_400, "d", "天"), (3600, "h", "小时"), (60, "min", "分钟"), (1, "s", "秒"))
+
+
 def _duration(seconds: int) -> Summary:
-    if seconds % 60:
-        return Summary(f"{seconds} s", f"{seconds} 秒")
-    return Summary(f"{seconds // 60} min", f"{seconds // 60} 分钟")
+    """In the largest unit that comes out whole: 15 min, 7 d."""
+    length, en, zh = next(unit for unit in _UNITS if seconds % unit[0] == 0)
+    return Summary(f"{seconds // length} {en}", f"{seconds // length} {zh}")
 
 
 def _reserved(event: e.PointsReserved) -> Summary:

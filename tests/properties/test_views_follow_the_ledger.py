@@ -41,8 +41,8 @@ class Days:
         self.chance = random.Random(seed)
         self.now = START
         self.number = 0
-        self.orders: list[tuple[str, Decimal]] = []
-        self.redemptions: list[str] = []
+        self.orders: dict[str, list[tuple[str, Decimal]]] = {m: [] for m in self.members()}
+        self.redemptions: dict[str, list[str]] = {m: [] for m in self.members()}
 
     def clock(self) -> datetime:
         return self.now
@@ -51,21 +51,23 @@ class Days:
         return ["m-1", "m-2", "m-3"]
 
     def next_command(self) -> Command:
-        self.now += timedelta(hours=self.chance.choice((1, 5, 400)))
+        self.now += timedelta(hours=self.chance.choice((0, 0, 0, 1, 5, 300)))
         self.number += 1
         member_id = self.chance.choice(self.members())
         late = self.now - timedelta(hours=self.chance.choice((0, 0, 30, 3000)))
         occurred_at = max(late, START)
         verbs = (
-            self._order, self._order, self._redeem, self._redeem, self._refund, self._end,
-            self._adjust, self._expire,
+            self._order, self._order, self._redeem, self._redeem, self._refund, self._refund,
+            self._end, self._end, self._adjust, self._expire,
         )  # fmt: skip
         return self.chance.choice(verbs)(member_id, occurred_at)
 
     def _order(self, member_id: str, occurred_at: datetime) -> Command:
-        order_id, amount = f"o-{self.number}", Decimal(self.chance.randint(0, 90_000)) / 100
-        self.orders.append((order_id, amount))
-        spent = [self.redemptions.pop()] if self.redemptions and self.number % 3 == 0 else []
+        cents = self.chance.randint(0, 90_000)
+        order_id, amount = f"o-{self.number}", Decimal(cents).scaleb(-2)
+        self.orders[member_id].append((order_id, amount))
+        reserved = self.redemptions[member_id]
+        spent = [reserved.pop()] if reserved and self.number % 3 == 0 else []
         return Accrue(
             member_id=member_id, order_id=order_id, amount=amount, occurred_at=occurred_at,
             redemption_ids=spent,
@@ -74,27 +76,29 @@ class Days:
     def _redeem(self, member_id: str, occurred_at: datetime) -> Command:
         redemption_id, reserve = f"r-{self.number}", self.chance.random() < 0.6
         if reserve:
-            self.redemptions.append(redemption_id)
-        known = self.chance.choice(self.orders)[0] if self.orders else "o-1"
+            self.redemptions[member_id].append(redemption_id)
+        orders = self.orders[member_id]
+        known = self.chance.choice(orders)[0] if orders else "o-first"
         return Redeem(
             member_id=member_id, redemption_id=redemption_id,
-            points=self.chance.choice((100, 200, 300)), order_id=known,
-            order_amount=Decimal("500.00"), reserve=reserve,
-            reserve_seconds=self.chance.choice((900, 604_800)),
+            points=self.chance.choice((100, 300, 600, 1200, 2000)), order_id=known,
+            order_amount=Decimal("900.00"), reserve=reserve,
+            reserve_seconds=self.chance.choice((900, 604_800, 604_800, 604_800)),
             occurred_at=None if reserve else occurred_at,
         )  # fmt: skip
 
     def _refund(self, member_id: str, occurred_at: datetime) -> Command:
-        if not self.orders:
+        if not self.orders[member_id]:
             return self._adjust(member_id, occurred_at)
-        order_id, amount = self.chance.choice(self.orders)
+        order_id, amount = self.chance.choice(self.orders[member_id])
         part = amount if self.chance.random() < 0.5 else (amount / 3).quantize(Decimal("0.01"))
         return Refund(refund_id=f"f-{self.number}", order_id=order_id, amount=part)
 
     def _end(self, member_id: str, occurred_at: datetime) -> Command:
-        if not self.redemptions:
+        reserved = self.redemptions[member_id]
+        if not reserved:
             return LapseReservations(member_id=member_id, as_of=self.now)
-        redemption_id = self.redemptions.pop(self.chance.randrange(len(self.redemptions)))
+        redemption_id = reserved.pop()
         if self.chance.random() < 0.3:
             return Release(redemption_id=redemption_id)
         points = 100 if self.chance.random() < 0.5 else None
@@ -103,7 +107,7 @@ class Days:
     def _adjust(self, member_id: str, occurred_at: datetime) -> Command:
         return Adjust(
             member_id=member_id, adjustment_id=f"a-{self.number}",
-            points=self.chance.choice((-20, 50, 400)), reason="goodwill", occurred_at=occurred_at,
+            points=self.chance.choice((-20, 50)), reason="goodwill", occurred_at=occurred_at,
         )  # fmt: skip
 
     def _expire(self, member_id: str, occurred_at: datetime) -> Command:
