@@ -152,27 +152,27 @@ class Member:
     # Enrolment, status
 
     def freeze(self, command: r.Freeze, at: Circumstances) -> None:
-        """No earning and no redeeming from now on (4.5)."""
-        self.must_be_active()
-        self.trigger(
-            e.MemberFrozen(occurred_at=at.occurred_at, meta=at.meta, reason=command.reason)
-        )
+        """No earning and no redeeming from now on (4.5); a second time changes nothing."""
+        self._must_not_be_closed()
+        if self.state.status == "active":
+            self.trigger(
+                e.MemberFrozen(occurred_at=at.occurred_at, meta=at.meta, reason=command.reason)
+            )
 
     def unfreeze(self, command: r.Unfreeze, at: Circumstances) -> None:
-        """Earning and redeeming again."""
+        """Earning and redeeming again; a second time changes nothing."""
         self._must_not_be_closed()
-        if self.state.status != "frozen":
-            raise Refusal("not_eligible", f"Member {self.member_id!r} is not frozen.")
-        self.trigger(
-            e.MemberUnfrozen(occurred_at=at.occurred_at, meta=at.meta, reason=command.reason)
-        )
+        if self.state.status == "frozen":
+            self.trigger(
+                e.MemberUnfrozen(occurred_at=at.occurred_at, meta=at.meta, reason=command.reason)
+            )
 
     def close(self, command: r.Close, at: Circumstances) -> None:
-        """The end of the membership (4.5)."""
-        self._must_not_be_closed()
-        self.trigger(
-            e.MemberClosed(occurred_at=at.occurred_at, meta=at.meta, reason=command.reason)
-        )
+        """The end of the membership (4.5); a second time changes nothing."""
+        if self.state.status in ("active", "frozen"):
+            self.trigger(
+                e.MemberClosed(occurred_at=at.occurred_at, meta=at.meta, reason=command.reason)
+            )
 
     # Earning
 
@@ -257,7 +257,7 @@ class Member:
         points, order_id, amount = _cash_offset(command)
         rules = at.programme.redemption
         if rules is None:
-            raise Refusal("not_on_sale", "This programme has no cash offset.")
+            raise Refusal("not_eligible", "This programme has no cash offset.")
         _check_multiple(points, rules)
         value = at.programme.points_value(points)
         self._check_order_share(value, order_id, amount, rules)
@@ -361,12 +361,13 @@ class Member:
         self.must_be_active()
         points = redemption.points if command.points is None else command.points
         if points > redemption.points:
-            raise InvalidRequest(
-                "points", f"The reservation holds {redemption.points} points, not {points}."
+            raise Refusal(
+                "insufficient_points",
+                f"The reservation holds {redemption.points} points, not {points}.",
             )
         rules = at.programme.redemption
-        if points < redemption.points and rules is not None and redemption.order_id is not None:
-            _check_multiple(points, rules)
+        if points < redemption.points and rules is not None:
+            _check_step(points, rules)
         self.lapse_due(at, at.now)
         self._capture(redemption, points, redemption.order_id, at)
         return redemption
@@ -754,9 +755,13 @@ def _cash_offset(command: r.Redeem) -> tuple[int, str, Decimal]:
 
 
 def _check_multiple(points: int, rules: RedemptionRules) -> None:
-    """Whole multiples of the step, and not below the minimum (4.1)."""
+    """Not below the minimum, and whole multiples of the step (4.1)."""
     if points < rules.min:
         raise Refusal("below_minimum", f"Redeem {rules.min} points or more, not {points}.")
+    _check_step(points, rules)
+
+
+def _check_step(points: int, rules: RedemptionRules) -> None:
     if points % rules.step:
         raise Refusal(
             "not_a_multiple", f"Redeem whole multiples of {rules.step} points, not {points}."
@@ -780,8 +785,6 @@ def _check_refund(order: Order, amount: Decimal, occurred_at: datetime) -> Decim
 
 
 def _last_drawn(redemption: Redemption, points: int) -> list[e.LotPoints]:
-    """The last-drawn `points` of a redemption, last-drawn lot first."""
-    return [
-        e.LotPoints(drawn.lot_id, part)
-        for drawn, part in plan_restoration(redemption.drawn, points)
-    ]
+    """What is left of a redemption's lots when the first-drawn part is spent, first-drawn first."""
+    plan = plan_restoration(redemption.drawn, points)
+    return [e.LotPoints(drawn.lot_id, part) for drawn, part in reversed(plan)]
