@@ -20,6 +20,6 @@ def as_sentence(problem: BaseException) -> str | None:
     if isinstance(problem, ProgrammeErrors):
         return f"The programme can't be published:\n{problem}"
     if isinstance(problem, psycopg2.OperationalError):
-        said = str(problem).strip().replace("\n", " ")
-        return f"The database can't be used: {said}. See JIFEN_DATABASE_URL."
+        said = " ".join(str(problem).split())
+        return f"The database can't be used; see JIFEN_DATABASE_URL. {said}"
     return str(problem) if isinstance(problem, _SENTENCES) else None
