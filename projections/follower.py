@@ -10,9 +10,8 @@ import psycopg2
 from eventsourcing.persistence import PersistenceError
 
 from ledger.store.database import Cursor, Database
-from ledger.store.mapper import EventMapper
 from projections.bad_events import set_aside
-from projections.log import identify, read_log
+from projections.log import LogReader, identify
 from projections.positions import events_behind, lock_position, move_position
 from projections.view import View
 
@@ -65,13 +64,14 @@ class Follower:
         *,
         schema: str | None = None,
         key: str | None = None,
-        mapper: EventMapper | None = None,
+        reader: LogReader | None = None,
     ) -> None:
+        """`reader` may be shared with other followers."""
         self.view = view
         self.key = key or view.name
         self._database = database
         self._schema = schema or view.schema
-        self._mapper = mapper or EventMapper()
+        self._reader = reader or LogReader()
         self._limit = CHUNK_EVENTS
         self._failures = 0
         self._read_after = 0
@@ -109,7 +109,7 @@ class Follower:
     def take_chunk_in(self, cursor: Cursor, position: int) -> int:
         """Take the chunk after the locked `position` in the cursor's transaction."""
         cursor.execute(_PREPARE, (self._schema,))
-        events = read_log(cursor, self._mapper, position, self._limit)
+        events = self._reader.read(cursor, position, self._limit)
         if events:
             self.view.apply(cursor, events)
             move_position(cursor, self.key, position + len(events))

@@ -20,6 +20,7 @@ from ledger.errors import Refusal
 from ledger.settings import Settings, SettingsError
 from ledger.store.database import Database
 from projections.follower import NOT_THE_EVENTS_FAULT, RETRY_PAUSE_SECONDS, Follower, Step
+from projections.log import LogReader
 from projections.positions import last_position, position_of
 from projections.rebuilding import rebuild
 from projections.schemas import prepare
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 # A step has a fixed cost: under load a pause lets events gather, and costs less than it saves.
 LOAD_PAUSE_SECONDS: Final = 0.02
 IDLE_PAUSE_SECONDS: Final = 0.1
+# The views are seldom further apart; a chunk of usual events takes some 10 MB.
+REMEMBERED_CHUNKS: Final = 8
 FIRST_OUTAGE_PAUSE_SECONDS: Final = 0.1
 LONGEST_OUTAGE_PAUSE_SECONDS: Final = 5.0
 
@@ -44,6 +47,7 @@ class Runner:
         """`database` needs a connection for each view. `views`: all, if not given."""
         self._database = database
         self._views = list(VIEWS.values() if views is None else views)
+        self._reader = LogReader(remembered_chunks=REMEMBERED_CHUNKS)
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -76,7 +80,7 @@ class Runner:
     def _follow_until_outage(self, view: View) -> None:
         if view in prepare(self._database):
             self._redefine(view)
-        follower = Follower(self._database, view)
+        follower = Follower(self._database, view, reader=self._reader)
         pause = LOAD_PAUSE_SECONDS
         while not self._stopping.is_set():
             step = follower.step()

@@ -22,6 +22,7 @@ from ledger.store.database import Cursor, Database
 from projections import last_position, status, wait_for
 from projections.follower import ATTEMPTS, Follower
 from projections.history import history_page
+from projections.log import LogReader
 from projections.positions import position_of
 from projections.rebuilding import rebuild
 from projections.runner import Runner, catch_up
@@ -410,6 +411,31 @@ def test_a_follower_takes_the_log_in_chunks(
     for view in VIEWS:
         rebuild(database, view)
     assert {view: rows(database, view) for view in VIEWS} == chunked
+
+
+def test_views_side_by_side_read_a_chunk_of_the_log_once(database: Database) -> None:
+    Log(database).add_all(lives(members=2, events_each=20))
+    reader = LogReader(remembered_chunks=2)
+    with database.transaction() as cursor:
+        first = reader.read(cursor, 0, 30)
+        assert [event.position for event in first] == list(range(1, 31))
+        cursor.execute("SET LOCAL search_path = pg_catalog")  # the log is out of sight
+        assert reader.read(cursor, 0, 30) == first
+        assert reader.read(cursor, 0, 1) == first[:1]
+        with pytest.raises(psycopg2.ProgrammingError):
+            reader.read(cursor, 30, 30)
+
+
+def test_the_end_of_the_log_is_not_remembered(database: Database) -> None:
+    log = Log(database)
+    log.add("m-1", enrolled("m-1"))
+    reader = LogReader(remembered_chunks=2)
+    with database.transaction() as cursor:
+        assert len(reader.read(cursor, 0, 30)) == 1
+        assert reader.read(cursor, 1, 30) == []
+    log.add("m-1", accrued("o-1", 10))
+    with database.transaction() as cursor:
+        assert [event.position for event in reader.read(cursor, 1, 30)] == [2]
 
 
 def test_an_idle_follower_writes_nothing(database: Database) -> None:
