@@ -76,7 +76,8 @@ class EmbeddedPostgres:
     """One PostgreSQL server with its data below `data_dir`, shared by all who use that folder.
 
     `settings` are added to `SETTINGS`, or replace them; a server that already runs keeps its own.
-    Usable as a context manager, which gives the URL.
+    With `throwaway` the last one out deletes all data, for tests and trials. Usable as a context
+    manager, which gives the URL.
     """
 
     def __init__(
@@ -84,9 +85,11 @@ class EmbeddedPostgres:
         data_dir: Path,
         *,
         settings: Mapping[str, str] | None = None,
+        throwaway: bool = False,
         start_seconds: float = START_SECONDS,
     ) -> None:
         self._data_dir = data_dir.absolute()
+        self._throwaway = throwaway
         self._settings = {**SETTINGS, **(settings or {})}
         self._start_seconds = start_seconds
         self._home: PostgresHome | None = None
@@ -142,6 +145,9 @@ class EmbeddedPostgres:
         if use.alone():
             stopping = ["stop", "-m", "fast", "-w", "-t", str(int(STOP_SECONDS))]
             home.run([*_pg_ctl(home), *stopping])
+            if self._throwaway:
+                remove_home(self._data_dir)
+                self._home = None
         self._leave()
         self._wait_for_keeper()
         self._forget_keeper()
@@ -159,14 +165,16 @@ class EmbeddedPostgres:
             EmbeddedPostgresError: somebody else still uses it.
         """
         self.stop()
-        with _Lock(self._lock_file("start"), fcntl.LOCK_EX, time.monotonic() + STOP_SECONDS):
-            use = _Lock(self._lock_file("users"), fcntl.LOCK_SH, time.monotonic() + STOP_SECONDS)
-            with use:
-                if not use.alone():
-                    raise EmbeddedPostgresError(
-                        f"The database of {self._data_dir} is in use; nothing was removed."
-                    )
-                remove_home(self._data_dir)
+        deadline = time.monotonic() + STOP_SECONDS
+        with (
+            _Lock(self._lock_file("start"), fcntl.LOCK_EX, deadline),
+            _Lock(self._lock_file("users"), fcntl.LOCK_SH, deadline) as use,
+        ):
+            if not use.alone():
+                raise EmbeddedPostgresError(
+                    f"The database of {self._data_dir} is in use; nothing was removed."
+                )
+            remove_home(self._data_dir)
         self._home = None
 
     def _start_where_needed(self, home: PostgresHome, deadline: float) -> None:

@@ -12,12 +12,14 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 
 import psutil
 import pytest
 
 from jifen.cli import main
+from ledger.settings import Settings
 
 COMMANDS = [
     "serve",
@@ -72,6 +74,14 @@ def test_each_command_has_a_help_with_an_example(command: str, capsys: Capture) 
     assert f"Example:\n  jifen {command.split()[0]}" in re.sub(
         r"JIFEN_DATABASE_URL=\S+ ", "", capsys.readouterr().out
     )
+
+
+def test_the_readme_names_every_command_and_every_setting() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    for command in COMMANDS:
+        assert f"jifen {command.split()[0]}" in readme
+    for setting in fields(Settings):
+        assert f"| `{setting.metadata['variable']}` |" in readme
 
 
 def test_an_unknown_command_is_refused(capsys: Capture) -> None:

@@ -29,7 +29,8 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """One data directory for all: each test leaves the server stopped and the data whole."""
     folder = tmp_path_factory.mktemp("embedded") / "var"
     yield folder
-    EmbeddedPostgres(folder).remove()
+    with EmbeddedPostgres(folder, throwaway=True):
+        pass
 
 
 def ask(url: str, statement: str) -> object:
@@ -114,6 +115,25 @@ def test_lock_files_that_name_some_other_program_do_not_stop_a_start(data_dir: P
     server.stop()
 
 
+def test_throwaway_data_is_gone_only_when_the_last_user_is(tmp_path: Path) -> None:
+    data_dir = tmp_path / "var"
+    with EmbeddedPostgres(data_dir, throwaway=True) as url:
+        with EmbeddedPostgres(data_dir, throwaway=True):
+            keep_178_points(url)
+        assert ask(url, "SELECT points FROM kept") == 178
+    assert not (data_dir / "postgres").exists()
+
+
+def test_data_in_use_is_not_removed(tmp_path: Path) -> None:
+    data_dir = tmp_path / "var"
+    with EmbeddedPostgres(data_dir) as url:
+        with pytest.raises(EmbeddedPostgresError, match="in use"):
+            EmbeddedPostgres(data_dir).remove()
+        assert ask(url, "SELECT 1") == 1
+    EmbeddedPostgres(data_dir).remove()
+    assert not (data_dir / "postgres").exists()
+
+
 def test_a_second_user_joins_and_leaves_the_server_running(data_dir: Path) -> None:
     with EmbeddedPostgres(data_dir) as url:
         pid = postmaster(data_dir)
@@ -183,14 +203,11 @@ def test_a_failing_statement_leaves_no_personal_data_in_the_log(data_dir: Path) 
 
 def test_a_long_and_odd_path_still_has_a_short_private_socket(tmp_path: Path) -> None:
     data_dir = tmp_path / ("long, and odd: " * 8) / "var"
-    server = EmbeddedPostgres(data_dir)
-    try:
-        url = server.start()
+    with EmbeddedPostgres(data_dir) as url:
         assert ask(url, "SELECT 1") == 1
-        server.stop()
-        assert server.start() == url
-    finally:
-        server.remove()
+    with EmbeddedPostgres(data_dir, throwaway=True) as again:
+        assert again == url
+        assert ask(url, "SELECT 1") == 1
 
 
 def test_a_clone_that_only_root_can_enter_keeps_its_permissions(tmp_path: Path) -> None:
@@ -198,16 +215,15 @@ def test_a_clone_that_only_root_can_enter_keeps_its_permissions(tmp_path: Path) 
         pytest.skip("only root can run a server as somebody else")
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    server = EmbeddedPostgres(closed / "var")
-    try:
-        assert ask(server.start(), "SELECT 1") == 1
+    home = closed / "var" / "postgres"
+    with EmbeddedPostgres(closed / "var", throwaway=True) as url:
+        assert ask(url, "SELECT 1") == 1
         assert closed.stat().st_mode & 0o777 == 0o700
-        home = closed / "var" / "postgres"
         assert home.is_symlink()
         assert home.stat().st_uid != 0
-    finally:
-        server.remove()
-    assert not home.exists()
+        target = home.resolve()
+    assert not home.is_symlink()
+    assert not target.exists()
 
 
 def test_a_database_that_went_missing_is_not_silently_replaced(tmp_path: Path) -> None:
