@@ -1,0 +1,434 @@
+"""A shop with a few known customers, for tests that speak in the business's own verbs.
+
+Money and times are written as staff would say them: "148.60", "2026-05-01 12:00" (local time of
+the programme). `on=` says when something happened; without it, it happens now, by the shop's clock.
+
+    shop.at("2026-05-01 12:00")
+    shop.buys("li-lei", "o-pram", "148.60")
+    with shop.refusing("insufficient_points"):
+        shop.redeems("li-lei", "r-1", 200, "o-cot", "900.00")
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from ledger import requests as r
+from ledger.applying import Account
+from ledger.events import Actor, Event, OrderItem
+from ledger.ledger import Ledger, rebuilt
+from ledger.programme.model import Programme
+from ledger.programme.reading import read_programme
+from ledger.store.database import Database
+
+TILL = Actor(key="till-12", role="pos")
+DESK = Actor(key="desk-1", role="service")
+OFFICE = Actor(key="office", role="admin")
+
+RULES = """
+programme = "corner-shop"
+currency = "CNY"
+time_zone = "Asia/Shanghai"
+
+[points]
+value = "0.10"
+validity = { years = 1 }
+restored_min_days = 7
+
+[earning]
+rate = "1"
+
+[redemption]
+step = 100
+min = 100
+max_order_share = "0.50"
+reserve_seconds = 900
+"""
+"""Points on spend, cash offset, refunds: what the retail programme says of them, and no more."""
+
+ALWAYS = "1970-01-02 00:00"
+
+
+def rules(extra: str = "", **sections: dict[str, Any]) -> Programme:
+    """The shop's rules with further sections (`extra`, in TOML) and changed settings."""
+    settings = tomllib.loads(RULES + extra)
+    for section, values in sections.items():
+        settings.setdefault(section, {}).update(values)
+    return read_programme(json.dumps(settings), format="json")
+
+
+def local(text: str) -> datetime:
+    """A local time of the programme."""
+    return datetime.fromisoformat(f"{text}+08:00")
+
+
+def item(sku: str, amount: str, line: str | None = None) -> OrderItem:
+    """A line of an order."""
+    return OrderItem(sku=sku, amount=Decimal(amount), product_line=line)
+
+
+class RefusedError(Exception):
+    """What was asked was refused; `outcome` says why."""
+
+    def __init__(self, outcome: r.Outcome) -> None:
+        super().__init__(f"{outcome.body.get('code')}: {outcome.body.get('detail')}")
+        self.outcome = outcome
+
+
+class Clock:
+    """A clock that stands still until it is set."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+class Shop:
+    """A till, a service desk and a clock before one ledger."""
+
+    def __init__(self, database: Database, programme: Programme) -> None:
+        self.database = database
+        self.clock = Clock(local("2026-05-01 12:00"))
+        self.ledger = Ledger(database, self.clock)
+        self.publish(programme)
+
+    def publish(self, programme: Programme, effective: str = ALWAYS) -> dict[str, Any]:
+        """New rules, in force from a local time on."""
+        outcome = self.ledger.publish(programme, effective_at=local(effective), actor=OFFICE)
+        assert outcome.status < 300, outcome.body
+        return outcome.body
+
+    # Asking
+
+    def at(self, now: str) -> Shop:
+        """Set the clock."""
+        self.clock.now = local(now)
+        return self
+
+    def ask(
+        self,
+        command: r.Command,
+        *,
+        key: str | None = None,
+        actor: Actor = TILL,
+        version: int | None = None,
+    ) -> r.Outcome:
+        """The outcome of one request."""
+        request = r.Request(
+            command=command,
+            actor=actor,
+            idempotency_key=key,
+            key_scope=actor.key,
+            expected_version=version,
+        )
+        return self.ledger.handle([request])[0]
+
+    def together(self, *commands: r.Command) -> list[r.Outcome]:
+        """The outcomes of a batch."""
+        return self.ledger.handle([r.Request(command=one, actor=TILL) for one in commands])
+
+    def does(self, command: r.Command, *, actor: Actor = TILL) -> dict[str, Any]:
+        """The answer to one request; raises `RefusedError`."""
+        outcome = self.ask(command, actor=actor)
+        if outcome.status >= 400:
+            raise RefusedError(outcome)
+        return outcome.body
+
+    @contextmanager
+    def refusing(self, code: str) -> Iterator[None]:
+        """What is asked in here is refused with this code, and leaves every byte as it was."""
+        before = self.everything_stored()
+        try:
+            yield
+        except RefusedError as refused:
+            assert refused.outcome.body["code"] == code, str(refused)
+            assert refused.outcome.body["status"] == refused.outcome.status
+            assert refused.outcome.body["detail"].endswith(".")
+        else:
+            raise AssertionError(f"it should have been refused: {code}")
+        assert self.everything_stored() == before
+
+    # Verbs
+
+    def enrols(self, *members: str, on: str = "2024-01-02 09:00") -> Shop:
+        """Members join."""
+        for member_id in members:
+            self.does(r.Enrol(member_id=member_id, joined_at=local(on)))
+        return self
+
+    def buys(
+        self,
+        member_id: str,
+        order_id: str,
+        amount: str,
+        *,
+        on: str | None = None,
+        items: Sequence[OrderItem] = (),
+        paid_with: Sequence[str] = (),
+        **more: Any,
+    ) -> dict[str, Any]:
+        """An order: `amount` is what was paid."""
+        return self.does(
+            r.Accrue(
+                member_id=member_id,
+                order_id=order_id,
+                amount=Decimal(amount),
+                occurred_at=local(on) if on else None,
+                items=list(items),
+                redemption_ids=list(paid_with),
+                **more,
+            )
+        )
+
+    def redeems(
+        self,
+        member_id: str,
+        redemption_id: str,
+        points: int,
+        order_id: str,
+        order_amount: str = "9000.00",
+        *,
+        on: str | None = None,
+        **more: Any,
+    ) -> dict[str, Any]:
+        """A cash offset."""
+        return self.does(
+            r.Redeem(
+                member_id=member_id,
+                redemption_id=redemption_id,
+                points=points,
+                order_id=order_id,
+                order_amount=Decimal(order_amount),
+                occurred_at=local(on) if on else None,
+                **more,
+            )
+        )
+
+    def reserves(
+        self,
+        member_id: str,
+        redemption_id: str,
+        points: int,
+        order_id: str,
+        *args: str,
+        **more: Any,
+    ) -> dict[str, Any]:
+        """Points set aside for an order: for 15 minutes, or `seconds`."""
+        seconds = more.pop("seconds", None)
+        return self.redeems(
+            member_id, redemption_id, points, order_id, *args,
+            reserve=True, reserve_seconds=seconds, **more,
+        )  # fmt: skip
+
+    def captures(self, redemption_id: str, points: int | None = None) -> dict[str, Any]:
+        """A reservation is spent."""
+        return self.does(r.Capture(redemption_id=redemption_id, points=points))
+
+    def releases(self, redemption_id: str) -> dict[str, Any]:
+        """A reservation is given up."""
+        return self.does(r.Release(redemption_id=redemption_id))
+
+    def refunds(
+        self, order_id: str, refund_id: str, amount: str, *, on: str | None = None
+    ) -> dict[str, Any]:
+        """A part of an order is given back."""
+        return self.does(
+            r.Refund(
+                order_id=order_id,
+                refund_id=refund_id,
+                amount=Decimal(amount),
+                occurred_at=local(on) if on else None,
+            )
+        )
+
+    def adjusts(
+        self,
+        member_id: str,
+        adjustment_id: str,
+        points: int,
+        *,
+        on: str | None = None,
+        actor: Actor = DESK,
+    ) -> dict[str, Any]:
+        """Staff give or take points."""
+        return self.does(
+            r.Adjust(
+                member_id=member_id,
+                adjustment_id=adjustment_id,
+                points=points,
+                reason="goodwill",
+                occurred_at=local(on) if on else None,
+            ),
+            actor=actor,
+        )
+
+    def expires(self, member_id: str) -> int:
+        """The scheduler records the expiries that are due by now; answers how many lots."""
+        command = r.ExpirePoints(member_id=member_id, as_of=self.clock.now)
+        affected = self.does(command)["affected"]
+        assert isinstance(affected, int)
+        return affected
+
+    def lapses(self, member_id: str) -> int:
+        """The scheduler records the lapses that are due by now; answers how many reservations."""
+        command = r.LapseReservations(member_id=member_id, as_of=self.clock.now)
+        affected = self.does(command)["affected"]
+        assert isinstance(affected, int)
+        return affected
+
+    # Looking
+
+    def member(self, member_id: str) -> dict[str, Any]:
+        """The member object, now."""
+        return self.ledger.member(member_id)
+
+    def available(self, member_id: str) -> int:
+        """Points that can be spent, now."""
+        return self.balance(member_id)["available"]
+
+    def debt(self, member_id: str) -> int:
+        """Points owed, now."""
+        return self.balance(member_id)["debt"]
+
+    def balance(self, member_id: str) -> dict[str, int]:
+        """The balances, now."""
+        balance = self.member(member_id)["balance"]
+        assert isinstance(balance, dict)
+        return balance
+
+    def totals(self, member_id: str) -> dict[str, Any]:
+        """The totals."""
+        totals = self.member(member_id)["totals"]
+        assert isinstance(totals, dict)
+        return totals
+
+    def lots(self, member_id: str) -> list[tuple[str | None, int, str | None]]:
+        """(order, remaining, good through) of each lot with something left, in drawing order."""
+        return [
+            (lot["order_id"], lot["remaining"], lot["expires_on"])
+            for lot in self.member(member_id)["lots"]
+        ]
+
+    def then(self, member_id: str, as_of: str) -> dict[str, int]:
+        """The balances as they stood at a local time."""
+        balance = self.ledger.replay(member_id, as_of=local(as_of))["balance"]
+        assert isinstance(balance, dict)
+        return balance
+
+    def events(self, member_id: str, *topics: str) -> list[Event]:
+        """What happened to the member, all or of these kinds."""
+        return [
+            recorded.event
+            for recorded in self.ledger.events_of(member_id)
+            if not topics or recorded.event.TOPIC in topics
+        ]
+
+    def members(self) -> list[str]:
+        """Every member's id."""
+        with self.database.transaction() as cursor:
+            cursor.execute("SELECT member_id FROM member_states ORDER BY member_id")
+            return [member_id for (member_id,) in cursor.fetchall()]
+
+    def everything_stored(self) -> list[Any]:
+        """Every row of the log and of the state beside it."""
+        rows = []
+        with self.database.transaction() as cursor:
+            for table in (
+                "events", "member_states", "lot_states", "directory", "open_reservations",
+                "profiles", "programme_versions",
+            ):  # fmt: skip
+                cursor.execute(f"SELECT t::text FROM {table} AS t ORDER BY 1")  # noqa: S608
+                rows.append((table, [row for (row,) in cursor.fetchall()]))
+        return rows
+
+    # What always holds
+
+    def prove(self) -> None:
+        """Every member's events alone give what is stored and served of the member."""
+        for member_id in self.members():
+            self._prove_replay(member_id)
+            self._prove_state(member_id)
+
+    def _prove_replay(self, member_id: str) -> None:
+        served = self.ledger.member(member_id)
+        assert self.ledger.replay(member_id) == served
+        balance = served["balance"]
+        assert all(points >= 0 for points in balance.values()), balance
+        assert sum(lot["remaining"] for lot in served["lots"]) == (
+            balance["available"] + balance["pending"]
+        )
+        by_events = self.ledger.replay(member_id, version=served["version"])
+        totals, held = by_events["totals"], by_events["balance"]
+        assert (
+            totals["granted"] + totals["restored"] + totals["adjusted"]
+            - totals["redeemed"] - totals["expired"] - totals["clawed_back"]
+            == held["available"] + held["pending"] + held["reserved"] - held["debt"]
+        )  # fmt: skip
+
+    def _prove_state(self, member_id: str) -> None:
+        account = rebuilt(list(self.ledger.events_of(member_id)))
+        with self.database.transaction() as cursor:
+            cursor.execute("SELECT state FROM member_states WHERE member_id = %s", (member_id,))
+            ((state,),) = cursor.fetchall()
+            cursor.execute(
+                "SELECT lot_id, state FROM lot_states WHERE member_id = %s", (member_id,)
+            )
+            lots = dict(cursor.fetchall())
+            cursor.execute(
+                "SELECT kind || ' ' || id, state FROM directory "
+                "WHERE member_id = %s AND state IS NOT NULL",
+                (member_id,),
+            )
+            parts = dict(cursor.fetchall())
+            cursor.execute(
+                "SELECT redemption_id, reserved_until FROM open_reservations WHERE member_id = %s",
+                (member_id,),
+            )
+            reservations = dict(cursor.fetchall())
+        assert _head(json.loads(state)) == _head(_plain(account.state))
+        assert reservations == account.state.reservations
+        assert _loaded(lots) == {lot.lot_id: _plain(lot) for lot in account.lots.known()}
+        assert _loaded(parts) == _parts(account, member_id)
+
+
+OpenShop = Callable[[Programme], Shop]
+"""Opens a shop with these rules (the fixture `open_shop`)."""
+
+
+def _head(state: dict[str, Any]) -> dict[str, Any]:
+    """Without the cache of what expires next, which may be any lower bound."""
+    return {name: value for name, value in state.items() if name != "next_expiry_on"}
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(msgspec.json.encode(value))
+
+
+def _loaded(rows: dict[str, str]) -> dict[str, Any]:
+    return {name: json.loads(state) for name, state in rows.items()}
+
+
+def _parts(account: Account, member_id: str) -> dict[str, Any]:
+    kinds: dict[str, dict[str, Any]] = {
+        "order": account.orders.known(),
+        "redemption": account.redemptions.known(),
+        "adjustment": account.adjustments.known(),
+        "spending": {
+            f"{order_id}/{member_id}": part for order_id, part in account.spendings.known().items()
+        },
+    }
+    return {
+        f"{kind} {name}": _plain(part)
+        for kind, parts in kinds.items()
+        for name, part in parts.items()
+    }
