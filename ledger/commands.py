@@ -394,8 +394,10 @@ def _redeem(case: Case, command: r.Redeem) -> tuple[int, Answer, Member]:
 def _redemption(member: Member, redemption_id: str, at: Circumstances) -> Answer:
     redemption = member.redemptions.find(redemption_id)
     assert redemption is not None
-    # An answer shows what it did, even where late data made a reservation that is over by now.
-    return redemption_answer(redemption, member, at.programme, min(at.now, at.occurred_at))
+    # An answer shows what it did, even where late data made a reservation that is over by now;
+    # its balance is that of now, as everywhere.
+    answer = redemption_answer(redemption, member, at.programme, min(at.now, at.occurred_at))
+    return answer | {"balance": balance_answer(member.balance(at.today))}
 
 
 def _capture(case: Case, command: r.Capture) -> tuple[int, Answer, Member]:

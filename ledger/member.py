@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from math import floor
 
 import msgspec
 
@@ -298,10 +299,9 @@ class Member:
         self, value: Decimal, order_id: str, amount: Decimal, rules: RedemptionRules
     ) -> None:
         """All redemptions of an order together pay at most a share of it (4.1)."""
-        if not rules.max_order_share:
-            limit = amount
-        else:
-            limit = cents(exact(amount) * exact(rules.max_order_share))
+        share = exact(rules.max_order_share) if rules.max_order_share else exact(1)
+        # Down to the cent: a cent rounded up would let points pay more than the share.
+        limit = Decimal(floor(exact(amount) * share * 100)).scaleb(-2)
         spending = self.spendings.find(order_id)
         for redemption_id in spending.redemption_ids if spending else []:
             redemption = self.redemptions.find(redemption_id)
@@ -775,7 +775,7 @@ def _check_refund(order: Order, amount: Decimal, occurred_at: datetime) -> Decim
     if amount == 0 and order.amount > 0:
         raise InvalidRequest("amount", "Refund more than 0.00: the order was not free.")
     refunded = order.refunded + amount
-    if order.fully_refunded or refunded > order.amount:
+    if refunded > order.amount:
         left = order.amount - order.refunded
         raise Refusal(
             "refund_exceeds_order",
