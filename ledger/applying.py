@@ -131,6 +131,7 @@ def _captured(account: Account, event: e.ReservationCaptured) -> None:
         redemption.order_id = event.order_id
         _add_spending(account, event.order_id, event.redemption_id)
     _end_reservation(account, redemption, event.lots_returned, event.debt_paid)
+    _keep_spent(redemption, event.lots_returned, event.debt_paid)
     redemption.status = "redeemed"
     redemption.points = event.points
     redemption.value = event.value
@@ -303,7 +304,7 @@ def _end_reservation(
     returned: list[e.LotPoints],
     paid: list[e.DebtPaid],
 ) -> None:
-    """Free what was reserved: what is not returned and paid no debt was spent."""
+    """Free what was reserved: what came back is in its lots again, or has paid debt."""
     account.state.reservations.pop(redemption.redemption_id, None)
     for drawn in redemption.drawn:
         lot = account.lots.change(drawn.lot_id)
@@ -311,6 +312,12 @@ def _end_reservation(
             lot.reserved -= drawn.points
     _give_back(account, returned)
     _pay_debts_from_reserved(account, paid)
+
+
+def _keep_spent(
+    redemption: Redemption, returned: list[e.LotPoints], paid: list[e.DebtPaid]
+) -> None:
+    """Of the lots drawn, what was neither returned nor paid debt was spent."""
     gone: dict[str, int] = {}
     for entry in returned:
         gone[entry.lot_id] = gone.get(entry.lot_id, 0) + entry.points

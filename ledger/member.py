@@ -378,9 +378,11 @@ class Member:
         value = cents(exact(redemption.value) * points / redemption.points)
         returned = _last_drawn(redemption, redemption.points - points)
         paid, left = pay_debts(self.state.debts, returned)
+        # A late order may have happened before its reservation; the capture can't have.
+        moment = max(at.occurred_at, redemption.occurred_at)
         self.trigger(
             e.ReservationCaptured(
-                occurred_at=at.occurred_at,
+                occurred_at=moment,
                 meta=at.meta,
                 redemption_id=redemption.redemption_id,
                 points=points,
@@ -390,7 +392,7 @@ class Member:
                 debt_paid=paid,
             )
         )
-        self._expire_returned(left, at.occurred_at, at)
+        self._expire_returned(left, moment, at)
 
     def release(self, command: r.Release, at: Circumstances) -> Redemption:
         """Give a reservation up; its points go back to their lots (4.3)."""
