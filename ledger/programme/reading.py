@@ -64,6 +64,9 @@ _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])(:00)?")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d.*", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+# Made here, while there is one thread: msgspec 0.22 crashes the process when two threads at once
+# are the first to ask for a type.
+_DECODER = msgspec.json.Decoder(Programme)
 
 
 class _Wrong:
@@ -99,7 +102,7 @@ def rules_to_json(programme: Programme) -> str:
 
 def programme_from_json(text: str) -> Programme:
     """The rule set that `rules_to_json` of this or an earlier release wrote."""
-    return msgspec.json.decode(text, type=Programme)
+    return _DECODER.decode(text)
 
 
 class _Reader:
