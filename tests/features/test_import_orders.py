@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import gzip
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -190,6 +192,50 @@ def test_the_reject_file_may_stand_elsewhere_but_never_in_the_order_files_place(
     assert import_orders(ledger, orders, rejects=elsewhere).rejects == elsewhere
     with pytest.raises(ImportRefused, match="must not be the order file"):
         import_orders(ledger, orders, rejects=orders)
+
+
+# Lanes
+
+TWO_THREADS_READ_A_PROGRAMME = """
+import sys, threading
+from pathlib import Path
+from ledger.programme.reading import programme_from_json, read_programme, rules_to_json
+sys.setswitchinterval(1e-5)
+rules = rules_to_json(read_programme(Path(sys.argv[1]).read_text(encoding="utf-8")))
+both = threading.Barrier(2)
+def read():
+    both.wait()
+    programme_from_json(rules)
+threads = [threading.Thread(target=read) for _ in range(2)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+def test_two_threads_may_be_the_first_to_read_the_programme() -> None:
+    command = [sys.executable, "-c", TWO_THREADS_READ_A_PROGRAMME, DATA / "spend_alone.toml"]
+    ended = [subprocess.run(command, check=False).returncode for _ in range(3)]
+    assert ended == [0, 0, 0]
+
+
+def test_a_members_rows_are_booked_in_file_order(ledger: Ledger, orders: Path) -> None:
+    members = [f"m-{n}" for n in range(20)]
+    lines = [
+        f"o-{member}-{n},{member},2026-03-01T12:00:00+08:00,10.00,{kind},,\n"
+        for n in range(5)
+        for kind in ("order", "refund")
+        for member in members
+    ]
+    orders.write_text(HEADER + "".join(lines))
+    result = import_orders(ledger, orders)
+    assert (result.orders, result.refunds, result.rejected) == (100, 100, 0)
+    for member in members:
+        kinds = [type(event.event).__name__ for event in ledger.events_of(member)]
+        assert kinds == ["MemberEnrolled"] + 5 * [
+            "PointsAccrued",
+            "OrderRefunded",
+            "PointsClawedBack",
+        ]
 
 
 # Interruption
