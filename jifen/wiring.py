@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import psycopg2
 
@@ -16,7 +18,10 @@ from ledger.programme import read_programme, shipped_text
 from ledger.settings import Settings
 from ledger.store.database import Database
 from ledger.store.migrate import migrate
-from scheduler.jobs import JOBS
+from scheduler.jobs import JOBS, run_job
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 OPERATOR = Actor(key="command-line", role="admin")
 
@@ -73,6 +78,25 @@ def make_database(settings: Settings, url: str, name: str) -> Database:
 def make_ledger(database: Database) -> Ledger:
     """The ledger in `database`, with the wall clock."""
     return Ledger(database, system_clock)
+
+
+def make_api(settings: Settings) -> "Flask":
+    """The API over the database of `JIFEN_DATABASE_URL`, for one process.
+
+    Raises:
+        Refused: the settings name no database.
+    """
+    if settings.database_url is None:
+        raise Refused("JIFEN_DATABASE_URL is not set; `jifen serve` starts a database and sets it.")
+    # Commands do not wait for Flask.
+    from api.app import create_app
+
+    ledger = make_ledger(make_database(settings, settings.database_url, "jifen-api"))
+
+    def run(name: str, as_of: datetime) -> dict[str, Any]:
+        return dict(run_job(ledger, name, as_of))
+
+    return create_app(ledger, settings=settings, run_job=run, jobs=described_jobs())
 
 
 def described_jobs() -> dict[str, str]:

@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from jifen.cli import main
+from jifen.serve import WORKER_STOP_SECONDS
 from ledger.settings import Settings
 
 COMMANDS = [
@@ -340,6 +341,22 @@ def test_nothing_outlives_a_service_that_was_killed(servings: list[Serving], her
     serving.process.kill()
     serving.process.wait()
     assert until_gone(children)
+
+
+def test_ctrl_c_while_the_api_is_still_starting_stops_everything_at_once(
+    servings: list[Serving], here: Path
+) -> None:
+    serving = start(servings, here)
+    deadline = time.monotonic() + 60
+    while not any("granian" in child.cmdline() for child in serving.children()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(0.6)
+    children = serving.children()
+    began = time.monotonic()
+    assert serving.stop(signal.SIGINT) == 0
+    assert time.monotonic() - began < WORKER_STOP_SECONDS
+    assert until_gone(children, seconds=2)
 
 
 def test_a_part_that_dies_is_started_again_and_that_is_said(
