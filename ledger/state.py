@@ -89,8 +89,8 @@ class MemberState(msgspec.Struct, omit_defaults=True):
     last_expired_on: date | None = None
 
     def level_at(self, moment: datetime) -> str | None:
-        """The level in force at a moment; None before the first review (PROGRAMME 7)."""
-        held = None
+        """The level in force at a moment; the first one also before it began (PROGRAMME 7)."""
+        held = self.levels[0].code if self.levels else None
         for level in self.levels:
             if level.since <= moment:
                 held = level.code
