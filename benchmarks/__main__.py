@@ -61,8 +61,6 @@ def _measured(
             console.print(f"measuring: {part} …", highlight=False)
             new, details[part] = _part(part, folder, service, url, options)
             figures += new
-    # Its data may live elsewhere than in the folder that is thrown away (when root runs this).
-    EmbeddedPostgres(service.data_dir).remove()
     return figures, details, described
 
 

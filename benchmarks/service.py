@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.orders import SPEND_ALONE
+from jifen.embedded import EmbeddedPostgres
 
 START_SECONDS: Final = 120
 STOP_SECONDS: Final = 60
@@ -101,6 +102,8 @@ def running_service(folder: Path, *, workers: int = 2) -> Iterator[Service]:
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(STOP_SECONDS)
+        # Its data lives elsewhere than in the folder that is thrown away, where root runs this.
+        EmbeddedPostgres(data_dir).remove()
 
 
 def _wait_until_ready(service: Service, process: subprocess.Popen[bytes], log: Path) -> None:
