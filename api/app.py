@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import Final
+from typing import Final, cast
 
 from flask import Flask
 
@@ -18,10 +18,24 @@ from api.problems import register_problems
 from api.service import RunJob, Service
 from ledger.committer import Committer
 from ledger.ledger import Ledger
+from ledger.requests import Outcome, Request
 from ledger.settings import Settings
 
 MOST_BYTES: Final = 1024 * 1024
 """The largest body, but for batches."""
+
+
+class Counted:
+    """The ledger as the committer sees it: what it books together is counted."""
+
+    def __init__(self, ledger: Ledger, metrics: Metrics) -> None:
+        self._ledger = ledger
+        self._metrics = metrics
+
+    def handle(self, requests: Sequence[Request]) -> list[Outcome]:
+        """Hand the gathered requests on."""
+        self._metrics.gathered(len(requests))
+        return self._ledger.handle(requests)
 
 
 def create_app(
@@ -45,7 +59,7 @@ def create_app(
     metrics = Metrics(ledger.database)
     app.extensions["jifen"] = Service(
         ledger=ledger,
-        committer=Committer(ledger, settings.batch_size),
+        committer=Committer(cast(Ledger, Counted(ledger, metrics)), settings.batch_size),
         keys=KeyRing(ledger.database),
         jobs=dict(jobs or {}),
         run_job=run_job,

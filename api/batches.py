@@ -7,6 +7,7 @@ Operations on one member take effect in the order of the request.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, Protocol
@@ -56,7 +57,8 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "refund": Operation(schemas.RefundSchema(), Refund),
 }
 
-_BODY: Final = {
+_DOCUMENTATION: Final = {
+    "parameters": ["IdempotencyKey", "RequestId"],
     "requestBody": {
         "required": True,
         "content": {
@@ -72,7 +74,7 @@ _BODY: Final = {
                 },
             },
         },
-    }
+    },
 }
 
 
@@ -82,7 +84,7 @@ _BODY: Final = {
     refuses=["malformed_json", "too_large", "unsupported_media_type", "invalid_request"],
 )
 @blueprint.response(200, answers.BatchAnswer)
-@blueprint.doc(**_BODY)
+@blueprint.doc(**_DOCUMENTATION)
 def batch() -> Response:
     """Up to 10,000 operations as JSON, or any number as NDJSON, one a line.
 
@@ -93,7 +95,8 @@ def batch() -> Response:
     """
     asker = Asker(g.actor, g.request_id, current_key().id, idempotency_key())
     if request.mimetype == NDJSON:
-        request.max_content_length = None
+        # None would mean the app's own limit.
+        request.max_content_length = sys.maxsize
         stream: Readable = request.stream
         return Response(_stream(service().ledger, asker, stream), content_type=NDJSON)
     if request.mimetype != JSON:

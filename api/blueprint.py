@@ -131,8 +131,9 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         codes += _WITH_BODY if "requestBody" in doc else ()
         codes += () if writes else _READING
         responses = doc.setdefault("responses", {})
-        # webargs names its own 422 by a generic component; ours lists the codes.
-        responses.pop(422, None)
+        # flask-smorest's own errors are generic; ours list the codes.
+        for generic in (422, "default"):
+            responses.pop(generic, None)
         responses.update(_error_responses(codes))
         if writes:
             doc.setdefault("parameters", []).append("RequestId")

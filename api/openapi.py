@@ -16,7 +16,7 @@ from flask import Flask, Response, render_template, send_from_directory
 from werkzeug.routing import BaseConverter
 
 from api import answers, schemas
-from api.fields import ID_PATTERN
+from api.fields import ID_PATTERN, LARGEST_POSITION
 
 _UI_FILES: Final = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png")
 _OWN_FILES: Final = ("docs.js",)
@@ -48,7 +48,7 @@ _HEADERS: Final[dict[str, dict[str, Any]]] = {
     "MinPosition": {
         "name": "X-Min-Position",
         "description": "The same as `min_position`.",
-        "schema": {"type": "integer", "minimum": 0},
+        "schema": {"type": "integer", "minimum": 0, "maximum": LARGEST_POSITION},
     },
     "RequestId": {
         "name": "X-Request-Id",

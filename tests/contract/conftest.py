@@ -20,6 +20,7 @@ from flask import Flask
 
 from api.app import create_app
 from api.keys import ROLES, create_key
+from jifen.processes import die_with_parent
 from ledger.events import Actor
 from ledger.ledger import Ledger
 from ledger.programme import read_programme, shipped_text
@@ -81,23 +82,31 @@ def served(
     command = [
         *(sys.executable, "-m", "granian", f"{Path(__file__).with_name('serving.py')}:make_app"),
         *("--factory", "--interface", "wsgi", "--port", str(port), "--workers", "2"),
-        *("--blocking-threads", "32", "--no-ws", "--log-level", "warning"),
+        *("--blocking-threads", "32", "--no-ws", "--log-level", "error"),
+        # A worker that is told to stop while it starts never hears it.
+        *("--workers-kill-timeout", "2"),
     ]
-    environment = {**os.environ, "JIFEN_DATABASE_URL": ledger.database._url}
+    environment = {
+        **os.environ,
+        "JIFEN_DATABASE_URL": ledger.database._url,
+        "PROMETHEUS_MULTIPROC_DIR": str(tmp_path_factory.mktemp("metrics")),
+    }
     log_path = tmp_path_factory.mktemp("served") / "log"
     runner = Runner(ledger.database)
     runner.start()
     with log_path.open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, env=environment, stdout=log, stderr=log, preexec_fn=die_with_parent
+        )
     address = f"http://127.0.0.1:{port}"
     served = Served(address, keys)
     try:
         _wait_until_alive(served, process, log_path)
         yield served
     finally:
+        runner.stop()
         process.terminate()
         process.wait(20)
-        runner.stop()
 
 
 def _wait_until_alive(served: Served, process: subprocess.Popen[bytes], log_path: Path) -> None:
