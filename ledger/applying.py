@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from ledger import events as e
-from ledger.lots import Lots, lot_of
+from ledger.lots import Lot, Lots, lot_of
 from ledger.parts import (
     Adjustment,
     DrawnLot,
@@ -109,7 +109,7 @@ def _reserved(account: Account, event: e.PointsReserved) -> None:
     for drawn in event.lots_drawn:
         lot = account.lots.change(drawn.lot_id)
         if lot is not None:
-            lot.remaining -= drawn.points
+            _move(account, lot, -drawn.points)
             lot.reserved += drawn.points
     account.state.reservations[event.redemption_id] = event.reserved_until
     _add_redemption(account, event, "reserved")
@@ -119,7 +119,7 @@ def _redeemed(account: Account, event: e.PointsRedeemed) -> None:
     for drawn in event.lots_drawn:
         lot = account.lots.change(drawn.lot_id)
         if lot is not None:
-            lot.remaining -= drawn.points
+            _move(account, lot, -drawn.points)
     _add_redemption(account, event, "redeemed")
 
 
@@ -185,7 +185,7 @@ def _clawed_back(account: Account, event: e.PointsClawedBack) -> None:
     for drawn in event.lots_drawn:
         lot = account.lots.change(drawn.lot_id)
         if lot is not None:
-            lot.remaining -= drawn.points
+            _move(account, lot, -drawn.points)
     if event.debt:
         account.state.debts = [*account.state.debts, Debt(event.order_id, event.debt)]
 
@@ -196,7 +196,7 @@ def _expired(account: Account, event: e.PointsExpired) -> None:
     state.last_expired_on = max(last, event.expires_on) if last else event.expires_on
     lot = account.lots.change(event.lot_id)
     if lot is not None:
-        lot.remaining -= event.points
+        _move(account, lot, -event.points)
         lot.expired += event.points
         lot.expiries = [*lot.expiries, (state.version, event.points, event.occurred_at)]
 
@@ -206,13 +206,12 @@ def _expiry_corrected(account: Account, event: e.PointsExpiryCorrected) -> None:
     if lot is None:
         return
     lot.expired -= event.points
-    lot.remaining += event.points
+    _move(account, lot, event.points)
     lot.expiries = [
         (version, points - event.points if version == event.corrects else points, at)
         for version, points, at in lot.expiries
         if version != event.corrects or points > event.points
     ]
-    _see_expiry(account, lot.expires_on)
     _pay_debts(account, event.debt_paid)
 
 
@@ -242,7 +241,7 @@ def _adjusted(account: Account, event: e.PointsAdjusted) -> None:
     for drawn in event.lots_drawn:
         lot = account.lots.change(drawn.lot_id)
         if lot is not None:
-            lot.remaining -= drawn.points
+            _move(account, lot, -drawn.points)
     _pay_debts(account, event.debt_paid)
     if event.approved:
         adjustment = account.adjustments.change(event.adjustment_id)
@@ -251,19 +250,29 @@ def _adjusted(account: Account, event: e.PointsAdjusted) -> None:
 
 
 def _add_lot(account: Account, grant: e.LotGrant) -> None:
-    account.lots.add(lot_of(grant))
-    _see_expiry(account, grant.expires_on)
+    lot = lot_of(grant)
+    account.lots.add(lot)
+    _see_expiry(account, lot, lot.remaining)
     if grant.parent_lot_id is not None:
         parent = account.lots.change(grant.parent_lot_id)
         if parent is not None:
             parent.derived = [*parent.derived, grant.lot_id]
 
 
-def _see_expiry(account: Account, expires_on: Any) -> None:
-    """Keep `next_expiry_on` a lower bound."""
-    known = account.state.next_expiry_on
-    if expires_on is not None and (known is None or expires_on < known):
-        account.state.next_expiry_on = expires_on
+def _move(account: Account, lot: Lot, points: int) -> None:
+    """Points come to a lot, or leave it (negative); what is known to be due follows."""
+    lot.remaining += points
+    _see_expiry(account, lot, points)
+
+
+def _see_expiry(account: Account, lot: Lot, points: int) -> None:
+    state = account.state
+    if state.due_before is not None and lot.last_day < state.due_before:
+        state.due_points += points
+    elif lot.expires_on is not None and (
+        state.next_expiry_on is None or lot.expires_on < state.next_expiry_on
+    ):
+        state.next_expiry_on = lot.expires_on
 
 
 def _add_redemption(
@@ -332,8 +341,7 @@ def _give_back(account: Account, returned: Iterable[e.LotPoints]) -> None:
     for entry in returned:
         lot = account.lots.change(entry.lot_id)
         if lot is not None:
-            lot.remaining += entry.points
-            _see_expiry(account, lot.expires_on)
+            _move(account, lot, entry.points)
 
 
 def _pay_debts(account: Account, paid: Sequence[e.DebtPaid]) -> None:
@@ -341,7 +349,7 @@ def _pay_debts(account: Account, paid: Sequence[e.DebtPaid]) -> None:
     for entry in paid:
         lot = account.lots.change(entry.lot_id)
         if lot is not None:
-            lot.remaining -= entry.points
+            _move(account, lot, -entry.points)
     _pay_debts_from_reserved(account, paid)
 
 

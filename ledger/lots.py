@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Protocol
 
 import msgspec
@@ -17,6 +17,8 @@ from ledger.events import LotGrant, LotSourceName
 
 NEVER = date.max
 """Stands for "does not expire" where dates are compared."""
+
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 DrawingKey = tuple[date, datetime, str]
 
@@ -174,6 +176,23 @@ class Lots:
             if self._all_open_known:
                 return
             self._learn_open(self._source.open_after(self._frontier, self.PAGE), self.PAGE)
+
+    def due_between(self, first: date, until: date) -> tuple[int, date | None]:
+        """Free points in lots whose last day is from `first` to before `until`.
+
+        And the earliest last day of an open lot from `until` on, None if no open lot has one.
+        """
+        key: DrawingKey = (first, _BEGINNING, "")
+        while page := self._source.open_after(key, self.PAGE):
+            for lot in page:
+                self._remember(lot)
+            key = page[-1].drawing_key
+            if len(page) < self.PAGE or key[0] >= until:
+                break
+        later = [lot for lot in self._known.values() if lot.open and lot.last_day >= first]
+        points = sum(lot.remaining for lot in later if lot.last_day < until)
+        following = min((lot.last_day for lot in later if lot.last_day >= until), default=NEVER)
+        return points, None if following == NEVER else following
 
     def drawable(self, moment: datetime, day: date, *, expired_too: bool) -> Iterator[Lot]:
         """Lots that a draw at `moment` (local date `day`) may use, in drawing order (3.2).

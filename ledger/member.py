@@ -134,12 +134,26 @@ class Member:
     def balance(self, today: date) -> Balance:
         """The balance with the clock applied: a lot past its day does not count (3.3)."""
         held = self.state.balance
-        due = self.state.next_expiry_on
-        available = held.available
-        if due is not None and due < today:
-            available -= sum(lot.remaining for lot in self.due_lots(today))
-            self._look_ahead()
+        available = held.available - self._due_points(today)
         return Balance(available, held.pending, held.reserved, held.debt)
+
+    def _due_points(self, today: date) -> int:
+        """Free points in lots past their day whose expiry is not recorded.
+
+        Remembered in the state, so that the lots are looked at once a day at most, however many
+        there are, and not at all while nothing can be due.
+        """
+        state = self.state
+        known = state.due_before
+        if known is None or known > today:
+            points, following = self.lots.due_between(date.min, today)
+        elif known == today or (state.next_expiry_on or date.max) >= today:
+            return state.due_points
+        else:
+            points, following = self.lots.due_between(known, today)
+            points += state.due_points
+        state.due_before, state.due_points, state.next_expiry_on = today, points, following
+        return points
 
     def due_lots(self, today: date) -> list[Lot]:
         """Open lots past their day, whose expiry is not recorded yet."""
@@ -720,13 +734,7 @@ class Member:
                     expires_on=lot.expires_on,
                 )
             )
-        self._look_ahead()
         return len(due)
-
-    def _look_ahead(self) -> None:
-        """Remember what is due next, so that no command looks before there is something due."""
-        first = next(self.lots.open(), None)
-        self.state.next_expiry_on = first.expires_on if first else None
 
     # Status
 

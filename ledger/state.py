@@ -66,7 +66,9 @@ class TierStatus(msgspec.Struct, omit_defaults=True):
 class MemberState(msgspec.Struct, omit_defaults=True):
     """The head of a member.
 
-    `next_expiry_on`: no open lot expires before it (a lower bound, None: no open lot expires).
+    `due_points`: free points in lots whose last day is before `due_before`, their expiry not
+    recorded; no other open lot has a last day before `next_expiry_on` (None: none has one). The
+    three are remembered from the last look at the lots, and can be forgotten at any time.
     `last_expired_on`: the latest last day among lots whose expiry is recorded.
     `reservations`: the open ones, with their end.
     """
@@ -85,6 +87,8 @@ class MemberState(msgspec.Struct, omit_defaults=True):
     totals: Totals = msgspec.field(default_factory=Totals)
     debts: list[Debt] = []
     reservations: dict[str, datetime] = {}
+    due_before: date | None = None
+    due_points: int = 0
     next_expiry_on: date | None = None
     last_expired_on: date | None = None
 

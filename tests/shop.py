@@ -407,7 +407,8 @@ OpenShop = Callable[[Programme], Shop]
 
 def _head(state: dict[str, Any]) -> dict[str, Any]:
     """Without the cache of what expires next, which may be any lower bound."""
-    return {name: value for name, value in state.items() if name != "next_expiry_on"}
+    remembered = {"due_before", "due_points", "next_expiry_on"}
+    return {name: value for name, value in state.items() if name not in remembered}
 
 
 def _plain(value: Any) -> Any:
