@@ -18,6 +18,9 @@ _MONEY: Final = {"pattern": r"^-?[0-9]+\.[0-9]{2}$", "examples": ["148.60"]}
 class Answer(ma.Schema):
     """An object of an answer; more fields may be added to it."""
 
+    class Meta:
+        unknown = ma.INCLUDE
+
 
 def text(required: bool = True, **kwargs: Any) -> fields.String:
     """A string that is always there."""

@@ -84,6 +84,7 @@ _DOCUMENTATION: Final = {
     refuses=["malformed_json", "too_large", "unsupported_media_type", "invalid_request"],
 )
 @blueprint.response(200, answers.BatchAnswer)
+@blueprint.response(200, {"type": "string"}, content_type=NDJSON)
 @blueprint.doc(**_DOCUMENTATION)
 def batch() -> Response:
     """Up to 10,000 operations as JSON, or any number as NDJSON, one a line.

@@ -33,7 +33,7 @@ JSON: Final = "application/json"
 
 _ALWAYS: Final = ("unauthenticated", "forbidden", "internal_error", "over_capacity")
 _WITH_BODY: Final = ("malformed_json", "too_large", "unsupported_media_type", "invalid_request")
-_WRITING: Final = ("idempotency_key_reused", "request_in_progress")
+_WRITING: Final = ("idempotency_key_reused", "request_in_progress", "version_mismatch")
 _READING: Final = ("invalid_request", "view_behind")
 
 

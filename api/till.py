@@ -115,6 +115,7 @@ def accrue(body: dict[str, Any]) -> Response:
         "not_a_multiple",
         "over_order_share",
         "limit_reached",
+        "not_eligible",
     ],
     keyed=True,
 )

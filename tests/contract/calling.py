@@ -3,14 +3,58 @@
 from __future__ import annotations
 
 import itertools
+import re
 from typing import Any
 
+import jsonschema_rs
 import requests
 from flask.testing import FlaskClient
+from werkzeug.exceptions import HTTPException
 from werkzeug.test import TestResponse
 
 from ledger.ledger import Ledger
 from projections.runner import catch_up
+
+
+class Document:
+    """The served OpenAPI document, by which every answer to a test is checked."""
+
+    def __init__(self, client: FlaskClient) -> None:
+        self._app = client.application
+        self._document = client.get("/openapi.json").json or {}
+        self._validators: dict[str, jsonschema_rs.Validator] = {}
+
+    def check(self, answer: TestResponse) -> None:
+        """The status, the content type and the body are those that the document names."""
+        rule = self._app.url_map.bind("").match
+        request = answer.request
+        try:
+            found, _ = rule(request.path, method=request.method, return_rule=True)
+        except HTTPException:
+            return
+        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", found.rule)
+        operation = self._document["paths"].get(path, {}).get(request.method.lower())
+        if operation is None:
+            return
+        where = f"{request.method} {path}"
+        responses = operation["responses"]
+        assert str(answer.status_code) in responses, f"{where}: {answer.status_code}"
+        content = responses[str(answer.status_code)]["content"]
+        media_type = str(answer.mimetype)
+        assert media_type in content, f"{where}: {media_type}"
+        if media_type in ("application/json", "application/problem+json"):
+            body = answer.json or {}
+            self._validator(content[media_type]["schema"]).validate(body)
+            if answer.status_code >= 400:
+                described = responses[str(answer.status_code)]["description"]
+                assert f"`{body['code']}`" in described, f"{where}: {body['code']}"
+
+    def _validator(self, schema: dict[str, Any]) -> jsonschema_rs.Validator:
+        name = str(schema)
+        if name not in self._validators:
+            whole = {**schema, "components": self._document["components"]}
+            self._validators[name] = jsonschema_rs.Draft202012Validator(whole)
+        return self._validators[name]
 
 
 class Api:
@@ -21,6 +65,7 @@ class Api:
         self.ledger = ledger
         self.keys = keys
         self._numbers = itertools.count(1)
+        self._document = Document(client)
 
     def call(
         self, method: str, path: str, *, role: str | None = "admin", **kwargs: Any
@@ -29,7 +74,9 @@ class Api:
         headers = dict(kwargs.pop("headers", {}))
         if role is not None:
             headers.setdefault("Authorization", f"Bearer {self.keys[role]}")
-        return self.client.open(path, method=method, headers=headers, **kwargs)
+        answer = self.client.open(path, method=method, headers=headers, **kwargs)
+        self._document.check(answer)
+        return answer
 
     def get(self, path: str, role: str | None = "admin", **kwargs: Any) -> TestResponse:
         """GET with the role's key."""

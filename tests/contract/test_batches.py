@@ -66,7 +66,7 @@ def test_operations_take_effect_in_order_and_answer_as_their_endpoints(api: Api)
     assert direct.json == accrued
 
 
-BAD_OPERATIONS = [
+BAD_OPERATIONS: list[Any] = [
     None,
     5,
     "accrue",
