@@ -26,12 +26,18 @@ from ledger.state import Debt, MemberState, Since, TierStatus
 class Account(Protocol):
     """What events are applied to: the head of a member and its parts."""
 
-    state: MemberState
-    lots: Lots
-    orders: Parts[Order]
-    spendings: Parts[OrderSpending]
-    redemptions: Parts[Redemption]
-    adjustments: Parts[Adjustment]
+    @property
+    def state(self) -> MemberState: ...
+    @property
+    def lots(self) -> Lots: ...
+    @property
+    def orders(self) -> Parts[Order]: ...
+    @property
+    def spendings(self) -> Parts[OrderSpending]: ...
+    @property
+    def redemptions(self) -> Parts[Redemption]: ...
+    @property
+    def adjustments(self) -> Parts[Adjustment]: ...
 
 
 def enrolled_state(event: e.MemberEnrolled, version: int) -> MemberState:

@@ -51,7 +51,7 @@ def earn_on_order(
     A multiplier's row is floor(product with it) − floor(product before it) (2.11).
     """
     eligible = eligible_amount(rules, amount, items)
-    product = eligible * exact(rules.rate)
+    product = eligible * exact(rules.rate) if rules.rate != 1 else eligible
     points = floor_points(product)
     rows = [BreakdownRow(rule="spend", base=cents(eligible), rate=rules.rate, points=points)]
     multiplier = rules.level_multipliers.get(level) if level is not None else None

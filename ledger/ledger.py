@@ -8,6 +8,7 @@ impossible it is decided again by itself.
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -115,23 +116,31 @@ class Ledger:
         return outcomes
 
     def _handle_together(self, requests: Sequence[Request]) -> list[Outcome]:
-        for attempt in range(_ATTEMPTS):
+        """Handle requests in one transaction, or in as few as their order allows."""
+        outcomes: list[Outcome] = []
+        waiting = list(requests)
+        while waiting:
             try:
-                return self._transact(requests)
+                outcomes += self._attempt(waiting)
+                return outcomes
             except _GaveUp as stop:
-                return self._handle_around(requests, stop)
-            except (
-                psycopg2.errors.UniqueViolation,
-                psycopg2.errors.DeadlockDetected,
-                psycopg2.errors.SerializationFailure,
-                persistence.IntegrityError,
-                Elsewhere,
-            ):
-                # Another transaction was faster with an id: now it can be seen.
-                time.sleep(0.002 * attempt)
+                # What stood before it goes first, then it by itself, then the rest.
+                if stop.index:
+                    outcomes += self._handle_together(waiting[: stop.index])
+                outcomes += self._handle_alone(waiting[stop.index])
+                waiting = waiting[stop.index + 1 :]
             except psycopg2.errors.LockNotAvailable:
-                break
-        if len(requests) == 1:
+                for request in waiting:
+                    outcomes += self._handle_alone(request)
+                return outcomes
+        return outcomes
+
+    def _handle_alone(self, request: Request) -> list[Outcome]:
+        try:
+            return self._attempt([request])
+        except _GaveUp as stop:
+            return [self._conclude(request, stop.reason)]
+        except psycopg2.errors.LockNotAvailable:
             return [
                 _refused(
                     Refusal(
@@ -141,20 +150,23 @@ class Ledger:
                     )
                 )
             ]
-        return [outcome for one in requests for outcome in self._handle_together([one])]
 
-    def _handle_around(self, requests: Sequence[Request], stop: _GaveUp) -> list[Outcome]:
-        """Decide by itself the request that ended a transaction, and the others without it."""
-        outcomes: list[Outcome] = []
-        if stop.index:
-            outcomes += self._handle_together(requests[: stop.index])
-        if len(requests) == 1:
-            outcomes.append(self._conclude(requests[0], stop.reason))
-        else:
-            outcomes += self._handle_together([requests[stop.index]])
-        if stop.index + 1 < len(requests):
-            outcomes += self._handle_together(requests[stop.index + 1 :])
-        return outcomes
+    def _attempt(self, requests: Sequence[Request]) -> list[Outcome]:
+        """One transaction, again where another one was faster with an id."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                return self._transact(requests)
+            except (
+                psycopg2.errors.UniqueViolation,
+                psycopg2.errors.DeadlockDetected,
+                psycopg2.errors.SerializationFailure,
+                persistence.IntegrityError,
+                Elsewhere,
+            ) as conflict:
+                log.debug("decided again: %s", conflict)
+                time.sleep(0.002 * attempt)
+        # Every attempt lost against another transaction: as good as a lock not to be had.
+        raise psycopg2.errors.LockNotAvailable
 
     def _conclude(self, request: Request, reason: Exception) -> Outcome:
         """The outcome of a request whose transaction was given up: refused, or our fault."""
@@ -290,8 +302,7 @@ class Ledger:
         with self.database.transaction() as cursor:
             member = self._read_member(cursor, member_id)
             now = self._now()
-            member.lapse_due(self._reading(now), now)
-            member.state.version -= len(member.new_events)
+            self._apply_clock(member, now)
             answer = member_answer(member, self._current().latest.programme, now)
             answer["position"] = _position(cursor, member_id, member.state.version)
             return answer
@@ -302,6 +313,12 @@ class Ledger:
         if member is None:
             raise NotFound("member", member_id)
         return member
+
+    def _apply_clock(self, member: Member, now: datetime) -> None:
+        """Let due lapses take place in memory; totals and version count events only."""
+        version, totals = member.state.version, copy.copy(member.state.totals)
+        member.lapse_due(self._reading(now), now)
+        member.state.version, member.state.totals = version, totals
 
     def _reading(self, now: datetime) -> Circumstances:
         """Circumstances of a read, in which due lapses take place in memory only."""
@@ -335,9 +352,8 @@ class Ledger:
         now = None if version is not None else as_of or known_at or self._now()
         last = events[-1]
         if now is not None:
-            member.lapse_due(self._reading(now), now)
+            self._apply_clock(member, now)
         answer = member_answer(member, programmes.latest.programme, now)
-        answer["version"] = last.originator_version
         answer["position"] = last.position
         return answer
 

@@ -7,11 +7,13 @@ of its transaction is kept (`ledger.ledger`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property, partial
 from math import floor
+from typing import Any
 
 import msgspec
 
@@ -23,7 +25,15 @@ from ledger.earning import Earned, earn_on_order
 from ledger.errors import InvalidRequest, NotFound, Refusal
 from ledger.lots import Draw, Lot, Lots, LotSource, NoLots, plan_draw
 from ledger.money import cents, exact, fraction_text
-from ledger.parts import Adjustment, Order, OrderSpending, Parts, Redemption, nothing
+from ledger.parts import (
+    Adjustment,
+    Order,
+    OrderSpending,
+    PartLoader,
+    Parts,
+    Redemption,
+    nothing,
+)
 from ledger.programme.model import Programme
 from ledger.programme.sections import RedemptionRules
 from ledger.programme.versions import ProgrammeVersion
@@ -62,22 +72,45 @@ class Member:
     """One member with lots, orders and redemptions; `new_events` are those not stored yet."""
 
     def __init__(
-        self,
-        state: MemberState,
-        *,
-        lots: LotSource | None = None,
-        orders: Callable[[str], Order | None] = nothing,
-        spendings: Callable[[str], OrderSpending | None] = nothing,
-        redemptions: Callable[[str], Redemption | None] = nothing,
-        adjustments: Callable[[str], Adjustment | None] = nothing,
+        self, state: MemberState, *, lots: LotSource | None = None, load: PartLoader = nothing
     ) -> None:
+        """`lots` and `load` bring in what is not in memory; without them all of it is."""
         self.state = state
         self.lots = Lots(lots or NoLots())
-        self.orders = Parts(orders)
-        self.spendings = Parts(spendings)
-        self.redemptions = Parts(redemptions)
-        self.adjustments = Parts(adjustments)
+        self._load = load
         self.new_events: list[e.Event] = []
+
+    # Made when first asked for: most commands need one or two kinds of parts.
+
+    @cached_property
+    def orders(self) -> Parts[Order]:
+        """The orders, by id."""
+        return Parts(partial(self._load, "order"))
+
+    @cached_property
+    def spendings(self) -> Parts[OrderSpending]:
+        """The redemptions for an order, by the order's id."""
+        return Parts(partial(self._load, "spending"))
+
+    @cached_property
+    def redemptions(self) -> Parts[Redemption]:
+        """The redemptions and reservations, by id."""
+        return Parts(partial(self._load, "redemption"))
+
+    @cached_property
+    def adjustments(self) -> Parts[Adjustment]:
+        """The adjustments that wait, or waited, for approval, by id."""
+        return Parts(partial(self._load, "adjustment"))
+
+    def parts(self) -> list[tuple[str, Parts[Any]]]:
+        """The parts that were asked for, with the name of their kind."""
+        kinds = (
+            ("order", "orders"),
+            ("spending", "spendings"),
+            ("redemption", "redemptions"),
+            ("adjustment", "adjustments"),
+        )
+        return [(kind, self.__dict__[name]) for kind, name in kinds if name in self.__dict__]
 
     @classmethod
     def enrol(

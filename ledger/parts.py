@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -51,7 +51,11 @@ class Parts(Generic[T]):
         return {part_id: part for part_id, part in self._known.items() if part is not None}
 
 
-def nothing(_: str) -> None:
+PartLoader = Callable[[str, str], Any]
+"""Finds a part by the name of its kind and its id; None if there is none."""
+
+
+def nothing(_kind: str, _name: str) -> None:
     """Loads no part: for a member all of whose parts are in memory."""
     return
 

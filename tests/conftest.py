@@ -34,7 +34,9 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if own_server:
         yield own_server
         return
-    with EmbeddedPostgres(_shared_folder(tmp_path_factory), settings=TEST_SETTINGS) as url:
+    with EmbeddedPostgres(
+        _shared_folder(tmp_path_factory), settings=TEST_SETTINGS, throwaway=True
+    ) as url:
         yield url
 
 

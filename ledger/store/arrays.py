@@ -12,7 +12,15 @@ from collections.abc import Iterable
 
 def text_array(items: Iterable[str | None]) -> str:
     """The literal of a `text[]`, also of `jsonb[]`; None is NULL."""
-    return "{" + ",".join([_quoted(item) for item in items]) + "}"
+    listed = list(items)
+    try:
+        joined = '","'.join(listed)  # type: ignore[arg-type]
+    except TypeError:  # a NULL among them
+        joined = ""
+    # Ids have nothing to be quoted: then one look at all of them is enough.
+    if joined and "\\" not in joined and joined.count('"') == 2 * (len(listed) - 1):
+        return '{"' + joined + '"}'
+    return "{" + ",".join([_quoted(item) for item in listed]) + "}"
 
 
 def bigint_array(items: Iterable[int | None]) -> str:

@@ -18,7 +18,7 @@ import msgspec
 from ledger.events import RecordedEvent
 from ledger.lots import DrawingKey, Lot
 from ledger.member import Member
-from ledger.parts import Adjustment, Order, OrderSpending, Parts, Redemption
+from ledger.parts import Adjustment, Order, OrderSpending, Redemption
 from ledger.requests import Enrol
 from ledger.state import MemberState
 from ledger.store.arrays import bigint_array, text_array
@@ -456,13 +456,10 @@ class UnitOfWork:
         return Member(
             state,
             lots=MemberLots(self._cursor, member_id),
-            orders=partial(self._part, "order", member_id),
-            spendings=partial(self._part, "spending", member_id),
-            redemptions=partial(self._part, "redemption", member_id),
-            adjustments=partial(self._part, "adjustment", member_id),
+            load=partial(self._part, member_id),
         )
 
-    def _part(self, kind: str, member_id: str, name: str) -> Any:
+    def _part(self, member_id: str, kind: str, name: str) -> Any:
         """A part of a member, from its entry; nothing where the id is another member's."""
         entry = self.entry(kind, _entry_id(kind, name, member_id))
         if entry is None or entry.state is None or entry.member_id != member_id:
@@ -548,13 +545,7 @@ class UnitOfWork:
         """Parts that a command changed: into their new entry, or over the old one."""
         updates: list[tuple[str, str, str]] = []
         for member in self._members.values():
-            kinds: tuple[tuple[str, Parts[Any]], ...] = (
-                ("order", member.orders),
-                ("spending", member.spendings),
-                ("redemption", member.redemptions),
-                ("adjustment", member.adjustments),
-            )
-            for kind, parts in kinds:
+            for kind, parts in member.parts():
                 for name in parts.changed:
                     entry_id = _entry_id(kind, name, member.member_id)
                     state = _encode(parts.find(name)).decode()
@@ -565,7 +556,7 @@ class UnitOfWork:
                         updates.append((kind, entry_id, state))
                     else:
                         self.remember(Entry(kind, entry_id, member.member_id, state=state))
-            if member.redemptions.changed:
+            if "redemption" in dict(member.parts()) and member.redemptions.changed:
                 yield from self._changed_reservations(member)
         if updates:
             yield (
