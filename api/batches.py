@@ -175,12 +175,12 @@ def _command_of(operation: Any) -> Command:
     if isinstance(operation, Refusal):
         raise operation
     try:
-        loaded = _OPERATION.load(operation)
+        loaded = _OPERATION.read(operation)
     except ma.ValidationError as error:
         raise schemas.invalid_request(error.messages) from None
     reader = OPERATIONS[loaded["op"]]
     try:
-        return reader.command(**reader.schema.load(loaded["body"]))
+        return reader.command(**reader.schema.read(loaded["body"]))
     except ma.ValidationError as error:
         raise schemas.invalid_request({"body": error.messages}) from None
 

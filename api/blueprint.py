@@ -41,7 +41,7 @@ def read_input(schema: Input, location: str) -> Any:
     """What the schema makes of the current request's body or query string. Raises `Refusal`."""
     given = _read_json_body(schema) if location == "json" else _read_query()
     try:
-        return schema.load(given)
+        return schema.read(given)
     except ma.ValidationError as error:
         raise invalid_request(error.messages) from None
 
