@@ -202,6 +202,7 @@ class Member:
     def freeze(self, command: r.Freeze, at: Circumstances) -> None:
         """No earning and no redeeming from now on (4.5); a second time changes nothing."""
         self._must_not_be_closed()
+        self.lapse_due(at, at.now)
         if self.state.status == "active":
             self.trigger(
                 e.MemberFrozen(occurred_at=at.occurred_at, meta=at.meta, reason=command.reason)
@@ -210,6 +211,7 @@ class Member:
     def unfreeze(self, command: r.Unfreeze, at: Circumstances) -> None:
         """Earning and redeeming again; a second time changes nothing."""
         self._must_not_be_closed()
+        self.lapse_due(at, at.now)
         if self.state.status == "frozen":
             self.trigger(
                 e.MemberUnfrozen(occurred_at=at.occurred_at, meta=at.meta, reason=command.reason)
@@ -217,6 +219,7 @@ class Member:
 
     def close(self, command: r.Close, at: Circumstances) -> None:
         """The end of the membership (4.5); a second time changes nothing."""
+        self.lapse_due(at, at.now)
         if self.state.status in ("active", "frozen"):
             self.trigger(
                 e.MemberClosed(occurred_at=at.occurred_at, meta=at.meta, reason=command.reason)
@@ -675,6 +678,7 @@ class Member:
     ) -> None:
         """An adjustment over the limit waits for a second person (PROGRAMME 10)."""
         self._must_not_be_closed()
+        self.lapse_due(at, at.now)
         self.trigger(
             e.AdjustmentRequested(
                 occurred_at=at.now,
@@ -741,6 +745,7 @@ class Member:
 
     def reject_adjustment(self, command: r.RejectAdjustment, at: Circumstances) -> None:
         """The second person's no."""
+        self.lapse_due(at, at.now)
         self.trigger(
             e.AdjustmentRejected(
                 occurred_at=at.occurred_at,

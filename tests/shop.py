@@ -23,7 +23,7 @@ import msgspec
 
 from ledger import requests as r
 from ledger.applying import Account
-from ledger.events import Actor, Event, OrderItem
+from ledger.events import Actor, OrderItem
 from ledger.ledger import Ledger, rebuilt
 from ledger.programme.model import Programme
 from ledger.programme.reading import read_programme
@@ -325,7 +325,7 @@ class Shop:
         assert isinstance(balance, dict)
         return balance
 
-    def events(self, member_id: str, *topics: str) -> list[Event]:
+    def events(self, member_id: str, *topics: str) -> list[Any]:
         """What happened to the member, all or of these kinds."""
         return [
             recorded.event

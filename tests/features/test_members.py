@@ -190,6 +190,28 @@ def test_saying_it_twice_changes_nothing(shop: Shop) -> None:
         shop.does(r.Freeze(member_id="nobody", reason="?"))
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        r.Freeze(member_id="li-lei", reason="lost card"),
+        r.Unfreeze(member_id="li-lei", reason="found"),
+        r.Close(member_id="li-lei", reason="moved away"),
+        r.Adjust(member_id="li-lei", adjustment_id="a-big", points=9999, reason="goodwill"),
+    ],
+    ids=["freeze", "unfreeze", "close", "an adjustment that waits"],
+)
+def test_4_3_every_answer_counts_a_reservation_past_its_time_as_lapsed(
+    open_shop: OpenShop, command: r.Command
+) -> None:
+    shop = open_shop(rules(limits={"adjustment_needs_approval_over": 5000}))
+    shop.buys("li-lei", "o-1", "500.00")
+    shop.reserves("li-lei", "r-1", 200, "o-cot")
+    shop.at("2026-05-01 12:15")
+    answer = shop.does(command)
+    assert answer["balance"] == shop.balance("li-lei")
+    assert answer["balance"] == {"available": 500, "pending": 0, "reserved": 0, "debt": 0}
+
+
 def test_if_match_refuses_a_member_that_has_changed_since(shop: Shop) -> None:
     shop.buys("li-lei", "o-1", "10.00")
     before = shop.everything_stored()
