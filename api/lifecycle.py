@@ -15,12 +15,13 @@ import msgspec
 from flask import Flask, Response, g
 
 from api.access import current_request, given_request_id
+from api.logs import REQUESTS
 from api.metrics import Metrics
 
 _UNKNOWN_ROUTE: Final = "(none)"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 
-_log = logging.getLogger("jifen.requests")
+_log = logging.getLogger(REQUESTS)
 _encode = msgspec.json.Encoder().encode
 
 

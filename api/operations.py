@@ -10,10 +10,14 @@ from flask import Flask, Response
 from api.metrics import CONTENT_TYPE, Metrics
 from api.writing import json_response
 from ledger.store.database import Database
-from projections.positions import status
+from projections.positions import ViewStatus, status
 
-MOST_LAG: Final = 10_000
-"""Events a view may be behind and still count as ready: a few seconds' work."""
+LONGEST_LAG_SECONDS: Final = 60
+"""How long an event may wait for a view that still counts as ready."""
+
+_WAITING_SECONDS: Final = """
+    SELECT extract(epoch FROM now() - recorded_at) FROM events WHERE position = %s
+"""
 
 _log = logging.getLogger("jifen.api")
 
@@ -36,6 +40,14 @@ def register_operations(app: Flask, database: Database, metrics: Metrics) -> Non
         return Response(metrics.text(), content_type=CONTENT_TYPE)
 
 
+def _waiting(database: Database, view: ViewStatus) -> float:
+    """For how many seconds the first event that the view has not seen has been waiting."""
+    with database.transaction() as cursor:
+        cursor.execute(_WAITING_SECONDS, (view.position + 1,))
+        row = cursor.fetchone()
+    return float(row[0]) if row else 0.0
+
+
 def _parts(database: Database) -> list[dict[str, Any]]:
     """The database and each view: whether it is ready, and if not, what to do."""
     try:
@@ -53,8 +65,11 @@ def _parts(database: Database) -> list[dict[str, Any]]:
                 f"{view.bad_events} events are set aside; mend the cause, then "
                 f"`jifen rebuild {view.view}`."
             )
-        elif view.lag > MOST_LAG:
-            detail = f"{view.lag} events behind; is the projection process running?"
+        elif view.lag and (seconds := _waiting(database, view)) > LONGEST_LAG_SECONDS:
+            detail = (
+                f"{view.lag} events behind, the first for {seconds:.0f} s; is the projection "
+                "process running?"
+            )
         parts.append(
             {
                 "part": f"view {view.view}",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import requests
@@ -13,7 +14,10 @@ from calling import Api, Served
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.app import create_app
+from api.logs import REQUESTS, JsonLines
+from ledger.events import Actor
 from ledger.ledger import Ledger
+from ledger.programme import read_programme, shipped_text
 from ledger.settings import Settings
 from ledger.store.database import Database
 
@@ -52,6 +56,20 @@ def test_an_event_set_aside_is_an_alarm_in_readyz_and_metrics(
     assert (part["part"], part["bad_events"]) == ("view history", 1)
     assert "jifen rebuild history" in part["detail"]
     assert 'jifen_view_bad_events{view="history"} 1.0' in client.get("/metrics").text
+    database.close()
+
+
+@pytest.mark.parametrize(("minutes", "status"), [(0, 200), (2, 503)])
+def test_a_view_that_leaves_an_event_waiting_for_a_minute_is_not_ready(
+    new_database: Callable[[], str], minutes: int, status: int
+) -> None:
+    database = Database(new_database())
+    ledger = Ledger(database, lambda: datetime.now(UTC) - timedelta(minutes=minutes))
+    programme = read_programme(shipped_text("retail"))
+    ledger.publish(programme, effective_at=datetime.now(UTC), actor=Actor("test", "admin"))
+    ready = create_app(ledger, settings=Settings()).test_client().get("/readyz")
+    assert ready.status_code == status
+    assert [part["lag"] for part in (ready.json or {})["parts"][1:]] == [1, 1, 1]
     database.close()
 
 
@@ -153,6 +171,19 @@ def test_a_request_is_one_log_line_of_json_without_personal_data(
         assert datetime.fromisoformat(line["time"]).tzinfo == UTC
     for personal in ("李雷", "1380000", "lilei", member_id, api.keys["pos"]):
         assert personal not in caplog.text
+
+
+def test_the_log_is_json_lines_whoever_writes_to_it() -> None:
+    record = logging.LogRecord("ledger", logging.ERROR, "", 0, "%s failed", ("it",), None)
+    line = json.loads(JsonLines().format(record))
+    assert (line["level"], line["logger"], line["message"]) == ("error", "ledger", "it failed")
+    try:
+        raise RuntimeError("why")
+    except RuntimeError:
+        record.exc_info = sys.exc_info()
+    assert "RuntimeError: why" in json.loads(JsonLines().format(record))["traceback"]
+    request = logging.LogRecord(REQUESTS, logging.INFO, "", 0, '{"status":200}', (), None)
+    assert JsonLines().format(request) == '{"status":200}'
 
 
 def test_answers_are_not_cached_by_anybody_on_the_way(api: Api) -> None:
