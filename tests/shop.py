@@ -96,9 +96,11 @@ class Clock:
 class Shop:
     """A till, a service desk and a clock before one ledger."""
 
-    def __init__(self, database: Database, programme: Programme) -> None:
+    def __init__(
+        self, database: Database, programme: Programme, now: datetime | None = None
+    ) -> None:
         self.database = database
-        self.clock = Clock(local("2026-05-01 12:00"))
+        self.clock = Clock(now or local("2026-05-01 12:00"))
         self.ledger = Ledger(database, self.clock)
         self.publish(programme)
 
