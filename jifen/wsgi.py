@@ -1,5 +1,6 @@
 """The API as Granian loads it: `make_app` in each worker process, after the fork."""
 
+import gc
 import signal
 from typing import TYPE_CHECKING
 
@@ -20,4 +21,9 @@ def make_app() -> "Flask":
     from jifen.wiring import make_api
     from ledger.settings import Settings
 
-    return make_api(Settings.from_environment())
+    app = make_api(Settings.from_environment())
+    # What is there now stays for the life of the process: the collector need not look at it
+    # again and again, nor look for rings after every few hundred objects of a request.
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
+    return app

@@ -31,10 +31,6 @@ class Prepared:
         self.parameters = order
         self._prepare = f"PREPARE {self.name} ({', '.join(types.values())}) AS {numbered}"
 
-    def execute(self, cursor: psycopg2.extensions.cursor, parameters: Mapping[str, Any]) -> None:
-        """Run it; the cursor has its rows."""
-        execute_together(cursor, [(self, parameters)])
-
     def prepare_on(self, cursor: psycopg2.extensions.cursor) -> None:
         """Have it planned on the cursor's connection, unless it is."""
         known = _prepared.setdefault(cursor.connection, set())
@@ -44,10 +40,11 @@ class Prepared:
             known.add(self.name)
 
 
-def execute_together(
-    cursor: psycopg2.extensions.cursor,
-    statements: Sequence[tuple[Prepared, Mapping[str, Any]]],
-) -> None:
+Statement = tuple[Prepared, Mapping[str, Any]]
+"""A statement with its parameters."""
+
+
+def execute_together(cursor: psycopg2.extensions.cursor, statements: Sequence[Statement]) -> None:
     """Run several in one round trip, in order; the cursor has the rows of the last."""
     texts: list[str] = []
     values: list[Any] = []

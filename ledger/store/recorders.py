@@ -35,7 +35,7 @@ from eventsourcing.persistence import (
 from ledger.clock import Clock, system_clock
 from ledger.store.arrays import bigint_array, bytea_array, text_array
 from ledger.store.database import Cursor, Database, library_error, library_errors
-from ledger.store.prepared import Prepared
+from ledger.store.prepared import Prepared, Statement, execute_together
 
 # The row of log_head stays locked until the transaction ends. So positions are dense, in commit
 # order, never seen out of order (FAILURES 25), and recorded_at never goes back with them, even
@@ -113,8 +113,16 @@ class LogEntry(Notification):
     recorded_at: datetime
 
 
-def append(cursor: Cursor, stored_events: Sequence[StoredEvent], recorded_at: datetime) -> Appended:
+def append(
+    cursor: Cursor,
+    stored_events: Sequence[StoredEvent],
+    recorded_at: datetime,
+    *,
+    before: Sequence[Statement] = (),
+) -> Appended:
     """Append events, at least one, to the log in the cursor's transaction, with one statement.
+
+    `before` are statements that belong to it, and go with it in one round trip.
 
     From here to the end of the transaction every other writer waits: let it be the last statement
     before the commit. `recorded_at` is the time now; an earlier one than the log's is raised to it.
@@ -132,7 +140,7 @@ def append(cursor: Cursor, stored_events: Sequence[StoredEvent], recorded_at: da
         "states": bytea_array([event.state for event in stored_events]),
     }
     try:
-        _APPEND.execute(cursor, parameters)
+        execute_together(cursor, [*before, (_APPEND, parameters)])
     except psycopg2.IntegrityError as error:
         raise library_error(error) from error
     head = cursor.fetchone()

@@ -8,7 +8,7 @@ the log's own lock is taken last and held for the shortest time (`ledger.store.r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime
 from functools import partial
 from typing import Any, Final
@@ -24,7 +24,7 @@ from ledger.state import MemberState
 from ledger.store.arrays import bigint_array, text_array
 from ledger.store.database import Cursor
 from ledger.store.mapper import EventMapper
-from ledger.store.prepared import Prepared, execute_together
+from ledger.store.prepared import Prepared, Statement, execute_together
 from ledger.store.recorders import append
 
 FIRST_LOTS: Final = 16
@@ -277,10 +277,6 @@ Reference = tuple[str, str]
 """(kind, id) of a directory entry, or (scope, key) of an idempotency key."""
 
 
-Statement = tuple[Prepared, Mapping[str, Any]]
-"""A statement with its parameters."""
-
-
 class Entry(msgspec.Struct):
     """A row of the directory; `position` is that of the first answer's last event."""
 
@@ -530,12 +526,13 @@ class UnitOfWork:
         ]
         if self._profiles:
             statements.append((_WRITE_PROFILES, {"profiles": _encode(self._profiles).decode()}))
-        if statements:
-            execute_together(self._cursor, statements)
         if not self._appending:
+            if statements:
+                execute_together(self._cursor, statements)
             return {}
         stored = [self._mapper.to_stored_event(event) for event in self._appending]
-        first = append(self._cursor, stored, now).last_position - len(stored) + 1
+        last = append(self._cursor, stored, now, before=statements).last_position
+        first = last - len(stored) + 1
         return {
             (event.originator_id, event.originator_version): first + place
             for place, event in enumerate(self._appending)
