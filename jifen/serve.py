@@ -6,6 +6,7 @@ process even when it is killed, and the embedded PostgreSQL is then stopped by i
 """
 
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -168,7 +169,16 @@ def _environment(settings: Settings, url: str) -> dict[str, str]:
     given["JIFEN_DATABASE_URL"] = url
     given["JIFEN_DATA_DIR"] = str(settings.data_dir.absolute())
     given["PYTHONUNBUFFERED"] = "1"
+    given["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics_folder(settings))
     return given
+
+
+def _metrics_folder(settings: Settings) -> Path:
+    """An empty folder, where the API's workers add up what /metrics shows."""
+    folder = settings.data_dir.absolute() / "metrics"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
 
 
 def _log_folder(settings: Settings) -> Path | None:

@@ -90,7 +90,9 @@ def make_api(settings: Settings) -> "Flask":
         raise Refused("JIFEN_DATABASE_URL is not set; `jifen serve` starts a database and sets it.")
     # Commands do not wait for Flask.
     from api.app import create_app
+    from api.logs import log_to
 
+    log_to(level=settings.log_level)
     ledger = make_ledger(make_database(settings, settings.database_url, "jifen-api"))
 
     def run(name: str, as_of: datetime) -> dict[str, Any]:

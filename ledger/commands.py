@@ -113,6 +113,7 @@ def needs_of(requests: list[r.Request]) -> Needs:
         if member_id is not None:
             needs.members.add(member_id)
         needs.entries.update(_entries_of(command, member_id))
+        needs.owners = needs.owners or member_id is None
         if isinstance(command, r.Redeem | r.Adjust) and member_id is not None:
             needs.drawing.add(member_id)
     return needs

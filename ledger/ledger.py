@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import msgspec
 import psycopg2
 import psycopg2.errors
 from eventsourcing import persistence
@@ -33,7 +32,6 @@ from ledger.commands import (
 from ledger.errors import NotFound, Refusal
 from ledger.events import Actor, MemberEnrolled, Meta, ProgrammePublished, RecordedEvent
 from ledger.member import Circumstances, Member
-from ledger.parts import Redemption
 from ledger.programme.model import Programme
 from ledger.programme.reading import programme_from_json, rules_to_json
 from ledger.programme.versions import ProgrammeHistory, ProgrammeVersion, identity_changes
@@ -369,7 +367,9 @@ class Ledger:
     def redemption(self, redemption_id: str) -> Answer:
         """A redemption or reservation, now; raises `NotFound`."""
         with self.database.transaction() as cursor:
-            unit = self._load(cursor, Needs(entries={("redemption", redemption_id)}), lock=False)
+            unit = self._load(
+                cursor, Needs(entries={("redemption", redemption_id)}, owners=True), lock=False
+            )
             entry = unit.entry("redemption", redemption_id)
             member = unit.member(entry.member_id) if entry else None
             redemption = member.redemptions.find(redemption_id) if member else None
@@ -377,11 +377,11 @@ class Ledger:
                 raise NotFound("redemption", redemption_id)
             now = self._now()
             member.lapse_due(self._reading(now), now)
-            redemption = _as_drawn(redemption, entry.state)
-            return redemption_answer(redemption, member, self._current().latest.programme, now) | {
-                "position": entry.position,
-                "version": entry.version,
-            }
+            answer = redemption_answer(redemption, member, self._current().latest.programme, now)
+            version = member.state.version - len(member.new_events)
+            answer["position"] = _position(cursor, member.member_id, version)
+            answer["version"] = version
+            return answer
 
     def find_members(
         self,
@@ -478,13 +478,6 @@ def _position(cursor: Cursor, member_id: str, version: int) -> int | None:
     )
     row = cursor.fetchone()
     return row[0] if row else None
-
-
-def _as_drawn(redemption: Redemption, state: str | None) -> Redemption:
-    """A lapsed reservation still shows what it had drawn."""
-    if redemption.status != "lapsed" or state is None:
-        return redemption
-    return msgspec.json.decode(state, type=Redemption)
 
 
 __all__ = ["BATCH_SIZE", "Command", "Ledger", "rebuilt"]

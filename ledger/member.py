@@ -739,7 +739,8 @@ class Member:
             )
         if adjustment.requested_by == decided_by:
             raise Refusal(
-                "forbidden", "The key that asked for an adjustment can't decide on it: use another."
+                "approval_required",
+                "Another person decides on an adjustment: approve or reject it with another key.",
             )
         return adjustment
 

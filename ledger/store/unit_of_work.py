@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final
 
 import msgspec
@@ -33,77 +33,97 @@ FIRST_LOTS: Final = 16
 _PUBLISHING: Final = 7_405_231
 """Advisory lock: shared by every transaction that decides, exclusive to a publication."""
 
-_LOCK: Final = Prepared(
-    "lock",
-    """
-    SELECT member_id FROM member_states
-    WHERE member_id = ANY (ARRAY(
-        SELECT unnest(%(members)s::text[])
-        UNION
-        SELECT directory.member_id
-        FROM unnest(%(kinds)s::text[], %(ids)s::text[]) AS named (kind, id)
-        JOIN directory USING (kind, id)
-    ))
-    ORDER BY member_id
-    FOR UPDATE
-    """,
-    members="text[]",
-    kinds="text[]",
-    ids="text[]",
-)
-
 _SHARE_PUBLISHING: Final = Prepared(
     "share_publishing", "SELECT pg_advisory_xact_lock_shared(%(publishing)s)", publishing="bigint"
 )
 
-_LOAD: Final = Prepared(
-    "load",
-    """
+_NAMED_MEMBERS: Final = "%(members)s"
+
+# Where a request names an order or a redemption only, its member is looked up.
+_MEMBERS_AND_OWNERS: Final = """ARRAY(
+        SELECT unnest(%(members)s)
+        UNION
+        SELECT directory.member_id
+        FROM unnest(%(kinds)s, %(ids)s) AS named (kind, id)
+        JOIN directory USING (kind, id)
+    )"""
+
+_LOCK_MEMBERS: Final = """
+    SELECT FROM member_states WHERE member_id = ANY ({members}) ORDER BY member_id FOR UPDATE
+"""
+
+_PROGRAMME: Final = """
     SELECT 'programme', NULL::text, NULL::text, NULL::text, NULL::bytea, NULL::int, NULL::text,
            NULL::text, max(number)::bigint, NULL::text, NULL::bigint
     FROM programme_versions
-    UNION ALL
+"""
+
+_MEMBERS: Final = """
     SELECT 'member', member_id, NULL, NULL, NULL, NULL, NULL, NULL, version, state, NULL
-    FROM member_states
-    WHERE member_id = ANY (ARRAY(
-        SELECT unnest(%(members)s::text[])
-        UNION
-        SELECT directory.member_id
-        FROM unnest(%(kinds)s::text[], %(ids)s::text[]) AS named (kind, id)
-        JOIN directory USING (kind, id)
-    ))
-    UNION ALL
+    FROM member_states WHERE member_id = ANY ({members})
+"""
+
+_ENTRIES: Final = """
     SELECT 'entry', d.kind, d.id, d.member_id, d.fingerprint, d.status, d.answer, d.stream_id,
            d.version, d.state,
            (SELECT e.position FROM events e
             WHERE e.stream_id = d.stream_id AND e.version = d.version)
-    FROM unnest(%(kinds)s::text[], %(ids)s::text[]) AS named (kind, id)
+    FROM unnest(%(kinds)s, %(ids)s) AS named (kind, id)
     JOIN directory d USING (kind, id)
-    UNION ALL
+"""
+
+_KEYS: Final = """
     SELECT 'key', k.scope, k.key, k.kind, k.fingerprint, k.status, k.answer, k.stream_id,
            k.version, k.id,
            (SELECT e.position FROM events e
             WHERE e.stream_id = k.stream_id AND e.version = k.version)
-    FROM unnest(%(scopes)s::text[], %(keys)s::text[]) AS named (scope, key)
+    FROM unnest(%(scopes)s, %(keys)s) AS named (scope, key)
     JOIN idempotency_keys k USING (scope, key)
-    UNION ALL
+"""
+
+_LOTS: Final = """
     SELECT 'lot', drawing.member_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, lot.state, NULL
-    FROM unnest(%(drawing)s::text[]) AS drawing (member_id)
+    FROM unnest(%(drawing)s) AS drawing (member_id)
     CROSS JOIN LATERAL (
         SELECT state FROM lot_states
         WHERE lot_states.member_id = drawing.member_id AND open
         ORDER BY expires_on, earned_at, lot_id
         LIMIT %(first_lots)s
     ) AS lot
-    """,
-    members="text[]",
-    kinds="text[]",
-    ids="text[]",
-    scopes="text[]",
-    keys="text[]",
-    drawing="text[]",
-    first_lots="int",
-)
+"""
+
+
+@cache
+def _lock(owners: bool) -> Prepared:
+    """Locks the members named, in the order of their ids; `owners`: and the entries' owners."""
+    if not owners:
+        return Prepared("lock", _LOCK_MEMBERS.format(members=_NAMED_MEMBERS), members="text[]")
+    return Prepared(
+        "lock_owners",
+        _LOCK_MEMBERS.format(members=_MEMBERS_AND_OWNERS),
+        members="text[]",
+        kinds="text[]",
+        ids="text[]",
+    )
+
+
+@cache
+def _load(owners: bool, keys: bool, drawing: bool) -> Prepared:
+    """Reads what is named with one statement; an arm that is not needed costs time, too."""
+    arms = [
+        _PROGRAMME,
+        _MEMBERS.format(members=_MEMBERS_AND_OWNERS if owners else _NAMED_MEMBERS),
+        _ENTRIES,
+    ]
+    types = {"members": "text[]", "kinds": "text[]", "ids": "text[]"}
+    if keys:
+        arms.append(_KEYS)
+        types |= {"scopes": "text[]", "keys": "text[]"}
+    if drawing:
+        arms.append(_LOTS)
+        types |= {"drawing": "text[]", "first_lots": "int"}
+    return Prepared(f"load_{owners:d}{keys:d}{drawing:d}", " UNION ALL ".join(arms), **types)
+
 
 _INSERT_MEMBERS: Final = Prepared(
     "insert_members",
@@ -307,12 +327,16 @@ class KnownKey(msgspec.Struct):
 
 
 class Needs(msgspec.Struct):
-    """What the requests of one transaction name."""
+    """What the requests of one transaction name.
+
+    `owners`: the members to whom entries belong are needed, too.
+    """
 
     members: set[str] = msgspec.field(default_factory=set)
     entries: set[Reference] = msgspec.field(default_factory=set)
     keys: set[Reference] = msgspec.field(default_factory=set)
     drawing: set[str] = msgspec.field(default_factory=set)
+    owners: bool = False
 
 
 class MemberLots:
@@ -375,7 +399,8 @@ class UnitOfWork:
             "drawing": text_array(needs.drawing),
             "first_lots": FIRST_LOTS,
         }
-        steps = (_SHARE_PUBLISHING, _LOCK, _LOAD) if lock else (_LOAD,)
+        load = _load(needs.owners, bool(needs.keys), bool(needs.drawing))
+        steps = (_SHARE_PUBLISHING, _lock(needs.owners), load) if lock else (load,)
         execute_together(self._cursor, [(step, parameters) for step in steps])
         self._entries = dict.fromkeys(needs.entries)
         lots: dict[str, list[Lot]] = {member_id: [] for member_id in needs.drawing}

@@ -215,8 +215,8 @@ def test_an_adjustment_over_the_limit_waits_for_another_key(
     assert answer.status_code == 202
     assert api.available(member_id) == 0
     own = api.post(f"/v1/adjustments/{adjustment_id}/{verb}", role="service")
-    assert own.status_code == 403
-    assert problem_of(own)["code"] == "forbidden"
+    assert own.status_code == 409
+    assert problem_of(own)["code"] == "approval_required"
     other = api.post(f"/v1/adjustments/{adjustment_id}/{verb}", role="admin")
     assert other.status_code == 200, other.text
     assert api.available(member_id) == available

@@ -106,7 +106,7 @@ def test_10_over_the_limit_it_waits_for_a_second_person(careful: Shop) -> None:
     assert (outcome.status, outcome.body["status"]) == (202, "waiting")
     assert careful.available("li-lei") == 5000
     careful.at("2026-05-03 09:00")
-    with careful.refusing("forbidden"):
+    with careful.refusing("approval_required"):
         approve(careful, "a-big", actor=DESK)  # the one who asked
     with careful.refusing("not_found"):
         approve(careful, "a-unknown")
@@ -121,7 +121,7 @@ def test_10_over_the_limit_it_waits_for_a_second_person(careful: Shop) -> None:
 
 def test_10_what_was_rejected_stays_so(careful: Shop) -> None:
     careful.adjusts("li-lei", "a-big", 9999)
-    with careful.refusing("forbidden"):
+    with careful.refusing("approval_required"):
         reject(careful, "a-big", actor=DESK)
     assert reject(careful, "a-big")["status"] == "rejected"
     with careful.refusing("already_recorded"):
