@@ -138,6 +138,7 @@ def main() -> int:
         connections=settings.connections,
         lock_timeout_seconds=settings.lock_timeout_seconds,
         application_name="jifen projections",
+        derived_only=True,
     )
     # Where processors are short a till must not wait for a view: views catch up afterwards.
     os.nice(_NICENESS)

@@ -27,6 +27,7 @@ _PREPARE_SESSION: Final = """
            set_config('application_name', %(application_name)s, false),
            set_config('default_transaction_isolation', 'read committed', false),
            set_config('lock_timeout', %(lock_timeout)s, false),
+           set_config('synchronous_commit', %(synchronous_commit)s, false),
            set_config('idle_in_transaction_session_timeout', %(idle_timeout)s, false);
     SELECT set_config('role', rolname, false)
     FROM pg_roles
@@ -54,16 +55,20 @@ class Database:
         lock_timeout_seconds: float = 5.0,
         idle_in_transaction_seconds: float = 60.0,
         application_name: str = "jifen",
+        derived_only: bool = False,
     ) -> None:
         """`connections` at most; who finds all in use waits up to `wait_seconds`.
 
         The server ends a session that is idle in a transaction for `idle_in_transaction_seconds`:
-        a frozen process must not hold the log's lock for ever.
+        a frozen process must not hold the log's lock for ever. `derived_only`: what is written can
+        be made again from the log, rows and position in one transaction, so a commit need not wait
+        for the disk, and does not keep the log's commits from it.
         """
         self._url = url
         self._wait_seconds = wait_seconds
         self._session = {
             "application_name": application_name,
+            "synchronous_commit": "off" if derived_only else "on",
             "lock_timeout": f"{round(lock_timeout_seconds * 1000)}ms",
             "idle_timeout": f"{round(idle_in_transaction_seconds * 1000)}ms",
             "role": WRITER_ROLE,
