@@ -91,6 +91,14 @@ class Text(_Value):
         )
 
 
+class QueryPhone(Text):
+    """A phone number in a query string, where an unescaped `+` arrives as a blank."""
+
+    def read(self, value: Any) -> str:
+        given = super().read(value)
+        return f"+{given[1:]}" if given[0] == " " else given
+
+
 class OperationKey(_Value):
     """An idempotency key inside a batch: 1–255 visible ASCII characters, as in the header."""
 

@@ -24,6 +24,7 @@ from api.fields import (
     Money,
     OperationKey,
     QueryInstant,
+    QueryPhone,
     QueryWhole,
     Several,
     Text,
@@ -285,7 +286,7 @@ class MemberQuery(Query):
 class MemberSearch(PageQuery):
     """How a member is found: by one of these."""
 
-    phone = Text(32)
+    phone = QueryPhone(32)
     email = Text(254)
     external_id = Text(128)
     referral_code = Text(32)

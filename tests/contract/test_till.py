@@ -70,6 +70,14 @@ def test_members_are_found_by_what_they_gave(api: Api, field: str, value: str) -
     assert answer.json["next_cursor"] is None
 
 
+def test_a_member_is_found_by_a_phone_number_whose_plus_is_not_escaped(api: Api) -> None:
+    member_id = api.member(phone="+8613800000011")
+    for plus in ("+", "%2B", "%20"):
+        page = api.get(f"/v1/members?phone={plus}8613800000011", role="pos").json
+        assert page is not None
+        assert [found["member_id"] for found in page["members"]] == [member_id]
+
+
 def test_found_members_come_by_pages(api: Api) -> None:
     ids = sorted(api.member(phone="+8613800000010") for _ in range(5))
     found: list[str] = []
