@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from ledger.settings import Settings, SettingsError
+from ledger.settings_reference import settings_page
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 
 
 def test_without_any_variable_the_documented_defaults_hold() -> None:
@@ -67,3 +70,13 @@ def test_every_setting_says_what_it_means() -> None:
     for each in fields(Settings):
         assert each.metadata["variable"].startswith("JIFEN_")
         assert each.metadata["meaning"].endswith(".")
+
+
+def test_the_reference_page_says_what_the_settings_say() -> None:
+    written = PAGE.read_text(encoding="utf-8")
+    assert written == settings_page(), (
+        "python -m ledger.settings_reference > docs/reference/settings.md"
+    )
+    for each in fields(Settings):
+        assert f"| `{each.metadata['variable']}` |" in written
+        assert each.metadata["meaning"] in written
