@@ -32,7 +32,10 @@ _END: Final = """
 
 
 class JobRun(TypedDict):
-    """What came of a run. `affected` counts the items changed: lots, reservations."""
+    """What came of a run. `affected` counts the items changed: lots, reservations.
+
+    `as_of` is the moment that decided, in the programme's time zone.
+    """
 
     run_id: str
     job: str
@@ -100,21 +103,23 @@ JOBS: Final[Mapping[str, Job]] = {
 def run_job(ledger: Ledger, name: str, as_of: datetime, progress: Progress | None = None) -> JobRun:
     """Do what is due at `as_of` and not done yet; the run is recorded in `job_runs`.
 
-    Any number may run at once, of the same job too: each command does only what is still due.
-    Raises `NotFound` for an unknown job, `InvalidRequest` for a moment that has not come yet, and
+    Any number may run at once, of the same job too: each command does only what is still due. A
+    moment up to 5 minutes ahead of the clock counts as now.
+    Raises `NotFound` for an unknown job or without a programme, `InvalidRequest` for a moment that has not come yet, and
     what the database raises; what was done until then stays done.
     """
     job = JOBS.get(name)
     if job is None:
         raise NotFound(f"job (there are {', '.join(JOBS)}) named", name)
-    _must_have_come(as_of, ledger.clock())
+    as_of = _come(as_of, ledger.clock())
+    programme = ledger.programmes().latest.programme
     tally = Tally()
     with _recorded(ledger, name, as_of, tally) as run_id:
         job(ledger, as_of, tally, progress or _ignore)
     return {
         "run_id": run_id,
         "job": name,
-        "as_of": as_of.isoformat(),
+        "as_of": programme.local_time(as_of).isoformat(),
         "status": tally.status,
         "affected": tally.affected,
     }
@@ -124,13 +129,15 @@ def _ignore(members: int, affected: int) -> None:
     """Nobody wants to know."""
 
 
-def _must_have_come(as_of: datetime, now: datetime) -> None:
+def _come(as_of: datetime, now: datetime) -> datetime:
+    """The moment to decide by; a caller's clock may go ahead of ours, what is good stays good."""
     if as_of.tzinfo is None:
         raise InvalidRequest("as_of", "Give a time with its offset, such as +08:00.")
     if as_of > now + FUTURE_ALLOWED:
         raise InvalidRequest(
             "as_of", "Give a time that has come: what is still good then can't be ended now."
         )
+    return min(as_of, now)
 
 
 def _pages(

@@ -89,7 +89,7 @@ def test_3_3_points_past_their_last_day_expire_dated_the_local_midnight(ledger: 
     assert {**run, "run_id": "…"} == {
         "run_id": "…",
         "job": "expire-points",
-        "as_of": "2026-05-01T16:00:00+00:00",
+        "as_of": "2026-05-02T00:00:00+08:00",
         "status": "done",
         "affected": 1,
     }
@@ -167,6 +167,27 @@ def test_4_3_reservations_lapse_dated_the_end_of_their_time(ledger: Ledger, cloc
     entry = history_page(ledger.database, "m-1", zone=UTC)["entries"][-1]
     assert (entry["event"], entry["points"]) == ("ReservationLapsed", 200)
     assert entry["occurred_at"] == end.isoformat()
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=4), timedelta(minutes=5)])
+def test_4_3_a_job_asked_for_a_time_ahead_of_the_clock_ends_nothing_that_is_still_good(
+    ledger: Ledger, clock: Clock, ahead: timedelta
+) -> None:
+    do(ledger, joined("m-1"), order("m-1", "o-1", "300.00", clock.now))
+    reservation = Redeem(
+        member_id="m-1",
+        redemption_id="r-1",
+        points=100,
+        order_id="o-2",
+        order_amount=Decimal("100.00"),
+        reserve=True,
+        reserve_seconds=60,
+    )
+    do(ledger, reservation)
+    run = run_job(ledger, "lapse-reservations", clock.now + ahead)
+    assert run["affected"] == 0
+    assert run["as_of"] == "2026-05-03T00:00:00+08:00"
+    assert ledger.redemption("r-1")["status"] == "reserved"
 
 
 def test_two_runs_at_once_expire_every_lot_once(ledger: Ledger) -> None:
