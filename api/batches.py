@@ -18,7 +18,7 @@ from flask import Response, g, request
 
 from api import answers, schemas
 from api.access import current_key, idempotency_key
-from api.blueprint import JSON, Blueprint, contract, read_body
+from api.blueprint import JSON, Blueprint, contract, read_body, require_no_encoding
 from api.problems import problem_body
 from api.service import service
 from api.spool import Spool
@@ -96,6 +96,7 @@ def batch() -> Response:
     """
     asker = Asker(g.actor, g.request_id, current_key().id, idempotency_key())
     if request.mimetype == NDJSON:
+        require_no_encoding(request)
         # None would mean the app's own limit.
         request.max_content_length = sys.maxsize
         stream: Readable = request.stream

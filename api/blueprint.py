@@ -51,14 +51,23 @@ def read_body(request: Request) -> bytes:
 
     A declared length over the limit is refused before anything is read.
     """
-    if request.headers.get("Content-Encoding", "identity") != "identity":
-        raise Refusal("unsupported_media_type", "Send the body without a Content-Encoding.")
-    body = request.get_data(cache=False)
+    require_no_encoding(request)
     limit = request.max_content_length
-    # A body of undeclared length is cut off at the limit without a word.
-    if request.content_length is None and limit is not None and len(body) >= limit:
+    if limit is None or request.content_length is not None:
+        return request.get_data(cache=False)
+    # A body of undeclared length is cut off without a word: one byte more tells that it was.
+    request.max_content_length = limit + 1
+    body = request.get_data(cache=False)
+    if len(body) > limit:
         raise RequestEntityTooLarge
     return body
+
+
+def require_no_encoding(request: Request) -> None:
+    """Raises `Refusal` for a body that is compressed: nothing here unpacks it."""
+    encoding = request.headers.get("Content-Encoding")
+    if encoding and encoding.strip().lower() != "identity":
+        raise Refusal("unsupported_media_type", "Send the body without a Content-Encoding.")
 
 
 class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
@@ -363,10 +364,35 @@ def test_a_wrong_content_type_is_refused(api: Api, content_type: str) -> None:
     assert api.position() == before
 
 
-def test_a_content_encoding_is_refused(api: Api) -> None:
-    answer = api.post("/v1/accruals", ORDER, headers={"Content-Encoding": "gzip"})
+@pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip", "x-unknown"])
+@pytest.mark.parametrize(
+    ("method", "path", "content_type"),
+    [
+        ("POST", "/v1/accruals", JSON),
+        ("POST", "/v1/members/m-bad/freeze", JSON),
+        ("POST", "/v1/batches", JSON),
+        ("POST", "/v1/batches", "application/x-ndjson"),
+        ("PUT", "/v1/programme", "application/toml"),
+    ],
+)
+def test_an_encoded_body_is_refused_as_a_whole(
+    api: Api, method: str, path: str, content_type: str, encoding: str
+) -> None:
+    before = api.position()
+    body = gzip.compress(b'{"op": "enrol", "body": {}}\n' * 100)
+    headers = {"Content-Encoding": encoding}
+    answer = api.call(method, path, data=body, content_type=content_type, headers=headers)
     assert answer.status_code == 415
-    assert problem_of(answer)["code"] == "unsupported_media_type"
+    problem = problem_of(answer)
+    assert problem["code"] == "unsupported_media_type"
+    assert "Content-Encoding" in problem["detail"]
+    assert api.position() == before
+
+
+def test_the_encoding_identity_is_none(api: Api) -> None:
+    for encoding in ("identity", "Identity", ""):
+        answer = api.post("/v1/quotes", ORDER, headers={"Content-Encoding": encoding})
+        assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("content_type", [JSON, "application/json; charset=utf-8"])
@@ -405,6 +431,25 @@ def test_a_body_of_50_mb_is_refused_without_being_read(
     assert api.position() == before
 
 
+@pytest.mark.parametrize(("more", "status"), [(0, 200), (1, 413)], ids=["the limit", "one more"])
+@pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
+def test_a_body_of_exactly_the_limit_is_taken(
+    served: Served, chunked: bool, more: int, status: int
+) -> None:
+    order = json.dumps(ORDER).encode()
+    body = order + b" " * (1024 * 1024 + more - len(order))
+    with served.session() as session:
+        answer = session.post(
+            f"{served.address}/v1/quotes",
+            data=iter((body[:1000], body[1000:])) if chunked else body,
+            headers={"Content-Type": JSON},
+            timeout=30,
+        )
+    assert answer.status_code == status, answer.text
+    if status != 200:
+        assert problem_of(answer)["code"] == "too_large"
+
+
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "schlüssel", "tab\t"])
 def test_an_idempotency_key_must_be_visible_characters(api: Api, key: str) -> None:
     before = api.position()
@@ -424,7 +469,7 @@ def test_if_match_must_be_a_version(api: Api, version: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/members/", "/v1/accruals/", "//v1/members", "/v1", "/", "/v1/coupons", "/V1/jobs"]
+    "path", ["/v1/members/", "/v1/accruals/", "//v1/members", "/v1", "/v1/", "/v1/coupons", "/V1/jobs"]
 )
 def test_an_unknown_path_is_a_problem_and_no_redirect(api: Api, path: str) -> None:
     answer = api.get(path)
