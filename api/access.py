@@ -42,7 +42,8 @@ def authorise(roles: Sequence[str]) -> None:
     g.key = key
     role = key.role_among(roles)
     if role is None:
-        raise Refusal("forbidden", f"Use a key with the role {' or '.join((*roles, 'admin'))}.")
+        wanted = dict.fromkeys((*roles, "admin"))
+        raise Refusal("forbidden", f"Use a key with the role {' or '.join(wanted)}.")
     g.actor = Actor(key=key.name, role=role)
 
 

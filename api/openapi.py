@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import flask_smorest  # type: ignore[import-untyped]
 import msgspec
-from flask import Flask, Response, render_template, send_from_directory
+from flask import Flask, Response, redirect, render_template, send_from_directory
 from werkzeug.routing import BaseConverter
+from werkzeug.wrappers import Response as WerkzeugResponse
 
 from api import answers, schemas
 from api.fields import ID_PATTERN, LARGEST_POSITION
@@ -105,6 +106,12 @@ def register_docs(app: Flask, api: Api) -> None:
     @app.get("/openapi.json")
     def openapi() -> Response:
         return Response(document, content_type="application/json")
+
+    # Only these two lead elsewhere: a person types them, and has no body to lose on the way.
+    @app.get("/")
+    @app.get("/docs/")
+    def to_docs() -> WerkzeugResponse:
+        return redirect("/docs")
 
     @app.get("/docs")
     def docs() -> Response:

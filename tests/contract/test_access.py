@@ -58,6 +58,20 @@ ALLOWED = [
 
 
 @pytest.mark.parametrize("role", ["pos", "service", "finance", "admin"])
+@pytest.mark.parametrize(
+    ("method", "path", "role", "wanted"),
+    [
+        ("GET", "/v1/keys", "pos", "admin"),
+        ("GET", "/v1/redemptions/r-1", "finance", "pos or service or admin"),
+    ],
+)
+def test_who_lacks_the_role_is_told_each_role_once(
+    api: Api, method: str, path: str, role: str, wanted: str
+) -> None:
+    answer = api.call(method, path, role=role)
+    assert problem_of(answer)["detail"] == f"Use a key with the role {wanted}."
+
+
 @pytest.mark.parametrize(("method", "path", "roles"), ALLOWED)
 def test_each_endpoint_is_for_its_roles_and_admin(
     api: Api, method: str, path: str, roles: set[str], role: str

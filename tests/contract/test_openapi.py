@@ -121,6 +121,13 @@ def test_the_docs_page_loads_nothing_from_other_hosts(api: Api) -> None:
             assert file.data
 
 
+@pytest.mark.parametrize("path", ["/", "/docs/"])
+def test_a_person_at_the_front_door_is_led_to_the_docs(api: Api, path: str) -> None:
+    answer = api.get(path, role=None)
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/docs")
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
 def test_the_docs_page_serves_only_its_own_files(api: Api) -> None:
     for path in ("/docs/index.html", "/docs/../app.py", "/docs/%2e%2e/app.py", "/static/docs.js"):
         assert api.get(path, role=None).status_code == 404
