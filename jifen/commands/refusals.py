@@ -1,6 +1,7 @@
 """What goes wrong in ordinary life, as one sentence for standard error."""
 
 import psycopg2
+from psycopg2.errors import InsufficientPrivilege
 
 from jifen.order_rows import ImportRefused
 from jifen.postgres_home import EmbeddedPostgresError
@@ -19,7 +20,16 @@ def as_sentence(problem: BaseException) -> str | None:
         return problem.detail
     if isinstance(problem, ProgrammeErrors):
         return f"The programme can't be published:\n{problem}"
+    if isinstance(problem, InsufficientPrivilege):
+        return _lacks_rights(problem)
+    if isinstance(problem, MigrationError) and isinstance(problem.__cause__, InsufficientPrivilege):
+        return _lacks_rights(problem.__cause__)
     if isinstance(problem, psycopg2.OperationalError):
         said = " ".join(str(problem).split())
         return f"The database can't be used; see JIFEN_DATABASE_URL. {said}"
     return str(problem) if isinstance(problem, _SENTENCES) else None
+
+
+def _lacks_rights(problem: InsufficientPrivilege) -> str:
+    said = problem.diag.message_primary or "it lacks rights"
+    return f"The user of JIFEN_DATABASE_URL must own the database. PostgreSQL says: {said}."

@@ -11,16 +11,23 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import psutil
+import psycopg2.errors
 import pytest
+from psycopg2 import sql
 
 from jifen.cli import main
+from jifen.commands.refusals import as_sentence
 from jifen.serve import WORKER_STOP_SECONDS
 from ledger.settings import Settings
+from ledger.store.migrate import MigrationError
 
 COMMANDS = [
     "serve",
@@ -45,6 +52,7 @@ o-2,m-1002,2026-05-01T12:05:00+08:00,20.00
 PROGRAMME = 'programme = "trial"\ncurrency = "CNY"\ntime_zone = "Asia/Shanghai"\n'
 
 Capture = pytest.CaptureFixture[str]
+Stranger = Callable[[str], str]
 
 
 @pytest.fixture
@@ -106,6 +114,53 @@ def test_a_database_that_does_not_answer_is_refused_with_what_to_look_at(
     monkeypatch.setenv("JIFEN_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
     assert main(["migrate"]) == 2
     assert "JIFEN_DATABASE_URL" in refusal(capsys)
+
+
+@pytest.fixture
+def stranger(database_url: str) -> Iterator[Stranger]:
+    """Makes the URL of a database for a user without any right in it."""
+    name = f"stranger_{uuid.uuid4().hex[:12]}"
+    named = sql.Identifier(name)
+    with closing(psycopg2.connect(database_url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'x'").format(named))
+
+    def make(url: str) -> str:
+        parts = urlsplit(url)
+        return urlunsplit(parts._replace(netloc=f"{name}:x@{parts.netloc.rpartition('@')[2]}"))
+
+    yield make
+    with closing(psycopg2.connect(database_url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(sql.SQL("DROP OWNED BY {}").format(named))
+            cursor.execute(sql.SQL("DROP ROLE {}").format(named))
+
+
+def test_a_database_user_without_rights_is_refused_and_told_what_it_must_be(
+    here: Path,
+    database_url: str,
+    stranger: Stranger,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture,
+) -> None:
+    monkeypatch.setenv("JIFEN_DATABASE_URL", stranger(database_url))
+    for command in (["migrate"], ["keys", "list"], ["serve"]):
+        assert main(command) == 2
+        said = refusal(capsys)
+        assert "The user of JIFEN_DATABASE_URL must own the database." in said
+        assert said.count("\n") == 1
+
+
+def test_a_migration_that_lacks_rights_in_the_middle_is_refused_the_same_way() -> None:
+    lacking = psycopg2.errors.InsufficientPrivilege("permission denied")
+    failed = MigrationError("Migration 0003_api_keys failed: permission denied")
+    failed.__cause__ = lacking
+    for problem in (lacking, failed):
+        sentence = as_sentence(problem)
+        assert sentence is not None
+        assert sentence.startswith("The user of JIFEN_DATABASE_URL must own the database.")
 
 
 def test_migrating_twice_is_migrating_once(
