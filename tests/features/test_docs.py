@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -282,6 +283,15 @@ def test_every_document_can_be_reached_from_the_readme() -> None:
         if "://" not in target
     }
     assert set(PAGES) - {ROOT / "README.md"} <= linked
+
+
+def test_the_readme_says_of_every_package_why_it_is_there() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    listed = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    built_on = section(README, "What it is built on, and why").lower()
+    for requirement in listed:
+        name = re.split(r"[<>=;]", requirement)[0]
+        assert name in built_on or name.startswith("types-"), name
 
 
 def test_pages_made_from_the_code_are_up_to_date() -> None:
