@@ -469,7 +469,8 @@ def test_if_match_must_be_a_version(api: Api, version: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/members/", "/v1/accruals/", "//v1/members", "/v1", "/v1/", "/v1/coupons", "/V1/jobs"]
+    "path",
+    ["/v1/members/", "/v1/accruals/", "//v1/members", "/v1", "/v1/", "/v1/coupons", "/V1/jobs"],
 )
 def test_an_unknown_path_is_a_problem_and_no_redirect(api: Api, path: str) -> None:
     answer = api.get(path)
