@@ -14,6 +14,7 @@ from ledger.clock import system_clock
 from ledger.errors import NotFound
 from ledger.events import Actor
 from ledger.ledger import Ledger
+from ledger.log_lines import log_to
 from ledger.programme import read_programme, shipped_text
 from ledger.settings import Settings
 from ledger.store.database import Database
@@ -90,7 +91,6 @@ def make_api(settings: Settings) -> "Flask":
         raise Refused("JIFEN_DATABASE_URL is not set; `jifen serve` starts a database and sets it.")
     # Commands do not wait for Flask.
     from api.app import create_app
-    from api.logs import log_to
 
     log_to(level=settings.log_level)
     ledger = make_ledger(make_database(settings, settings.database_url, "jifen-api"))

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ledger.errors import Refusal
+from ledger.log_lines import log_to
 from ledger.settings import Settings, SettingsError
 from ledger.store.database import Database
 from projections.follower import NOT_THE_EVENTS_FAULT, RETRY_PAUSE_SECONDS, Follower, Step
@@ -129,10 +130,7 @@ def main() -> int:
         return _refuse(
             "JIFEN_DATABASE_URL is not set; `jifen serve` starts a database and sets it."
         )
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
+    log_to(level=settings.log_level)
     database = Database(
         settings.database_url,
         connections=settings.connections,

@@ -105,8 +105,8 @@ def run_job(ledger: Ledger, name: str, as_of: datetime, progress: Progress | Non
 
     Any number may run at once, of the same job too: each command does only what is still due. A
     moment up to 5 minutes ahead of the clock counts as now.
-    Raises `NotFound` for an unknown job or without a programme, `InvalidRequest` for a moment that has not come yet, and
-    what the database raises; what was done until then stays done.
+    Raises `NotFound` for an unknown job or without a programme, `InvalidRequest` for a moment that
+    has not come yet, and what the database raises; what was done until then stays done.
     """
     job = JOBS.get(name)
     if job is None:

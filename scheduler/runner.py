@@ -19,6 +19,7 @@ from eventsourcing.persistence import PersistenceError
 
 from ledger.errors import NotFound
 from ledger.ledger import Ledger
+from ledger.log_lines import log_to
 from ledger.settings import Settings, SettingsError
 from ledger.store.database import Database
 from scheduler.jobs import run_job
@@ -118,10 +119,7 @@ def main() -> int:
         return _refuse(
             "JIFEN_DATABASE_URL is not set; `jifen serve` starts a database and sets it."
         )
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
+    log_to(level=settings.log_level)
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
     database = Database(
         settings.database_url,

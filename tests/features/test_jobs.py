@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -287,15 +288,37 @@ def test_the_process_does_what_was_missed_and_ends_at_sigterm(
         order("m-1", "o-1", "10.00", long_ago),
     )
     environment = {**os.environ, "JIFEN_DATABASE_URL": database_url}
-    process = subprocess.Popen([sys.executable, "-m", "scheduler"], env=environment)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "scheduler"], env=environment, stdout=subprocess.PIPE, text=True
+    )
     try:
         _wait_until(lambda: len(expiries(ledger, "m-1")) == 1)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
+        printed, _ = process.communicate(timeout=10)
+        assert process.returncode == 0
     finally:
         process.kill()
         process.wait()
     assert Lease(database, "scheduler").hold()  # it has let go
+    lines = [json.loads(line) for line in printed.splitlines()]
+    assert [line["message"] for line in lines] == [
+        "leads the timetable",
+        "expire-points: done, 1 changed",
+    ]
+    assert lines[0].items() >= {"level": "info", "logger": "scheduler.runner"}.items()
+
+
+def test_the_projections_log_json_lines_as_all_processes_do() -> None:
+    environment = {**os.environ, "JIFEN_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "projections"], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    with process, process.stdout:
+        line = json.loads(process.stdout.readline())
+        process.terminate()
+    assert line["level"] == "warning"
+    assert line["logger"] == "projections.runner"
 
 
 def test_the_process_says_what_it_lacks(database_url: str) -> None:
