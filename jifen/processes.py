@@ -16,7 +16,9 @@ FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 # Who has lived this long is taken to be well again.
 STEADY_SECONDS = 60.0
-LARGEST_LOG_BYTES = 10_000_000
+LARGEST_LOG_BYTES = 50_000_000
+KEPT_LOGS = 3
+_COPIED_BYTES = 1 << 20
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -73,6 +75,8 @@ class Child:
             return None
         status = self.process.poll()
         if status is None:
+            if self.log is not None:
+                turn_over(self.log)
             return None
         if time.monotonic() - self.started >= STEADY_SECONDS:
             self.pause_seconds = FIRST_PAUSE_SECONDS
@@ -104,9 +108,35 @@ class Child:
         if self.log is None:
             return contextlib.nullcontext()
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        if self.log.exists() and self.log.stat().st_size > LARGEST_LOG_BYTES:
-            self.log.rename(self.log.with_suffix(".log.1"))
+        turn_over(self.log)
         return self.log.open("ab")
+
+
+def turn_over(log: Path) -> None:
+    """Once a log is longer than `LARGEST_LOG_BYTES`, begin it anew; `KEPT_LOGS` older ones stay.
+
+    The older ones are `NAME.1` (the latest), `NAME.2` ...; where the disk has no room, the log just
+    grows.
+    """
+    with contextlib.suppress(OSError):
+        if log.stat().st_size > LARGEST_LOG_BYTES:
+            for number in range(KEPT_LOGS - 1, 0, -1):
+                with contextlib.suppress(FileNotFoundError):
+                    _older(log, number).replace(_older(log, number + 1))
+            _move_content(log, _older(log, 1))
+
+
+def _older(log: Path, number: int) -> Path:
+    return log.with_name(f"{log.name}.{number}")
+
+
+def _move_content(log: Path, older: Path) -> None:
+    # Who writes has the file open to append: renamed, it would go on growing under its new name.
+    # Copied to its very end, so that what is written meanwhile is in the copy.
+    with log.open("r+b") as source, older.open("wb") as copy:
+        while block := source.read(_COPIED_BYTES):
+            copy.write(block)
+        source.truncate(0)
 
 
 def _end(status: int) -> str:
