@@ -84,6 +84,9 @@ class Service:
         self._impatient_at = time.monotonic() + IMPATIENCE_SECONDS
         logs = _log_folder(settings)
         environment = _environment(settings, url)
+        self._metrics = _metrics_folder(settings) if "api" in parts else None
+        if self._metrics is not None:
+            environment["PROMETHEUS_MULTIPROC_DIR"] = str(self._metrics)
         self._children = [
             Child(part, _command(part, settings), environment, logs and logs / f"{part}.log")
             for part in parts
@@ -138,6 +141,8 @@ class Service:
         _say("Stopping ...")
         for child in self._children:
             _say(child.stop(PART_STOP_SECONDS))
+        if self._metrics is not None:
+            _remove(self._metrics)
 
 
 def _start_database(settings: Settings, embedded: EmbeddedPostgres | None) -> str:
@@ -165,20 +170,44 @@ def _command(part: str, settings: Settings) -> list[str]:
 
 def _environment(settings: Settings, url: str) -> dict[str, str]:
     """What the children get: ours, with the database as found, without the chosen secret."""
-    given = {name: value for name, value in os.environ.items() if name != "JIFEN_ADMIN_KEY"}
+    kept_back = ("JIFEN_ADMIN_KEY", "PROMETHEUS_MULTIPROC_DIR")
+    given = {name: value for name, value in os.environ.items() if name not in kept_back}
     given["JIFEN_DATABASE_URL"] = url
     given["JIFEN_DATA_DIR"] = str(settings.data_dir.absolute())
     given["PYTHONUNBUFFERED"] = "1"
-    given["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics_folder(settings))
     return given
 
 
 def _metrics_folder(settings: Settings) -> Path:
-    """An empty folder, where the API's workers add up what /metrics shows."""
-    folder = settings.data_dir.absolute() / "metrics"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
+    """An empty folder of this process's own, where the API's workers add up what /metrics shows.
+
+    Several services may share a data directory; what those that ended have left is removed.
+    """
+    folders = settings.data_dir.absolute() / "metrics"
+    own = folders / str(os.getpid())
+    for folder in folders.glob("*"):
+        if folder == own or not _lives(folder.name):
+            _remove(folder)
+    own.mkdir(parents=True)
+    return own
+
+
+def _lives(name: str) -> bool:
+    """Whether a process has this number; False where it is none."""
+    try:
+        os.kill(int(name), 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, ValueError, OverflowError):
+        return False
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _log_folder(settings: Settings) -> Path | None:

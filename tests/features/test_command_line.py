@@ -287,12 +287,15 @@ def test_a_key_is_shown_once_listed_without_secret_and_revoked_by_name(
 class Serving:
     """A `jifen serve` of its own: what it has printed, what it answers, how it ends."""
 
-    def __init__(self, port: int, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, port: int, environment: Mapping[str, str], log: Path, without: str | None = None
+    ) -> None:
         self.port = port
         self._log = log
+        options = ["--without", without] if without else []
         with log.open("w") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "jifen.cli", "serve"],
+                [sys.executable, "-m", "jifen.cli", "serve", *options],
                 env={**environment, "JIFEN_PORT": str(port), "JIFEN_WORKERS": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -310,6 +313,14 @@ class Serving:
             assert time.monotonic() < deadline, self.printed
             time.sleep(0.1)
         return self.printed
+
+    def counted(self) -> float:
+        """How many answers of /readyz the service has counted, one more now."""
+        for path in ("readyz", "metrics"):
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{path}", timeout=5) as ok:
+                text = ok.read().decode()
+        lines = [line for line in text.splitlines() if line.startswith("jifen_http_requests_total")]
+        return sum(float(line.split()[-1]) for line in lines if "readyz" in line)
 
     def children(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
@@ -329,11 +340,14 @@ def servings(here: Path) -> Iterator[list[Serving]]:
             serving.process.wait()
 
 
-def start(servings: list[Serving], here: Path, **settings: str) -> Serving:
+def start(
+    servings: list[Serving], here: Path, without: str | None = None, **settings: str
+) -> Serving:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    serving = Serving(port, {**os.environ, **settings}, here / f"serve-{len(servings)}.log")
+    log = here / f"serve-{len(servings)}.log"
+    serving = Serving(port, {**os.environ, **settings}, log, without)
     servings.append(serving)
     return serving
 
@@ -433,6 +447,30 @@ def test_a_part_that_dies_is_started_again_and_that_is_said(
             assert time.monotonic() < deadline
             time.sleep(0.2)
     assert serving.stop() == 0
+
+
+def test_services_on_one_data_folder_leave_each_other_s_metrics_alone(
+    servings: list[Serving], here: Path
+) -> None:
+    metrics = here / "var" / "metrics"
+    (metrics / "4194305").mkdir(parents=True)  # above the greatest process number there is
+    (metrics / "counter_7.db").write_bytes(b"of an earlier version")
+    first = start(servings, here)
+    first.until("Ctrl-C stops everything.")
+    assert [path.name for path in metrics.iterdir()] == [str(first.process.pid)]
+    counted = first.counted()
+    assert counted >= 1
+
+    second = start(servings, here)
+    second.until("Ctrl-C stops everything.")
+    parts_alone = start(servings, here, without="api")
+    parts_alone.until("without the API")
+    running = {str(first.process.pid), str(second.process.pid)}
+    assert {path.name for path in metrics.iterdir()} == running
+    assert first.counted() > counted
+    for serving in (parts_alone, second, first):
+        assert serving.stop() == 0
+    assert list(metrics.iterdir()) == []
 
 
 def test_an_admin_key_chosen_beforehand_works_and_is_written_nowhere(
