@@ -10,12 +10,14 @@ from flask import Response, g, request
 
 from api import answers, schemas
 from api.blueprint import JSON, Blueprint, contract, read_body
-from api.keys import ApiKey, create_key, find_key, list_keys, revoke_key, rotate_key
+from api.keys import ApiKey, list_keys, make_key, revoke_key, rotate_key
 from api.paging import cursor_after, last_before
+from api.remembering import Done, once
 from api.service import service
 from api.writing import answer, json_response
 from ledger.errors import NotFound, Refusal
 from ledger.programme import Programme, ProgrammeErrors, read_programme, rules_to_json
+from ledger.store.database import Cursor
 
 blueprint = Blueprint(
     "administration", __name__, url_prefix="/v1", description="What runs the programme."
@@ -87,16 +89,23 @@ def jobs(query: dict[str, Any]) -> Response:
 
 
 @blueprint.post("/jobs/<id:name>/runs")
-@contract(roles=["admin"], refuses=["not_found"])
+@contract(roles=["admin"], refuses=["not_found"], once=True)
 @blueprint.arguments(schemas.JobRunSchema)
 @blueprint.response(200, answers.JobRunAnswer)
 def run_job(body: dict[str, Any], name: str) -> Response:
-    """Do what is due as of a moment; a repeated run does only what has become due since."""
-    run = service().run_job
-    if run is None or name not in service().jobs:
-        raise NotFound("job", name)
-    as_of: datetime = body.get("as_of") or service().ledger.clock()
-    return json_response(run(name, as_of))
+    """Do what is due as of a moment; a repeated run does only what has become due since.
+
+    The same Idempotency-Key is the same run: its answer comes again, and nothing runs.
+    """
+
+    def run(_: Cursor) -> Done:
+        run_job = service().run_job
+        if run_job is None or name not in service().jobs:
+            raise NotFound("job", name)
+        as_of: datetime = body.get("as_of") or service().ledger.clock()
+        return Done(200, run_job(name, as_of))
+
+    return once(body, run)
 
 
 @blueprint.get("/keys")
@@ -118,29 +127,42 @@ def keys(query: dict[str, Any]) -> Response:
 
 
 @blueprint.post("/keys")
-@contract(roles=["admin"], refuses=["already_recorded"])
+@contract(roles=["admin"], refuses=["already_recorded"], once=True)
 @blueprint.arguments(schemas.KeySchema)
 @blueprint.response(201, answers.NewKeyAnswer)
 def new_key(body: dict[str, Any]) -> Response:
-    """Make a key. It is in this answer and nowhere else: only its hash is kept.
+    """Make a key. `key` is in this answer and nowhere else: only its hash is kept.
 
-    Names of live keys are unique, so a repeated request makes no second key; if its answer was
+    A repeat under the same Idempotency-Key gets the same answer without `key`; names of live
+    keys are unique, so that one without it makes no second key either. If the first answer was
     lost, rotate the key.
     """
-    database = service().ledger.database
-    _, plain = create_key(database, name=body["name"], roles=body["roles"])
-    return json_response(_with_secret(plain), 201)
+
+    def make(cursor: Cursor) -> Done:
+        key, plain = make_key(cursor, name=body["name"], roles=body["roles"])
+        return Done(201, _shown(key), secret={"key": plain})
+
+    return once(body, make)
 
 
 @blueprint.post("/keys/<id:key_id>/rotate")
-@contract(roles=["admin"], refuses=["not_found"])
+@contract(roles=["admin"], refuses=["not_found"], once=True)
 @blueprint.arguments(schemas.EmptySchema)
 @blueprint.response(200, answers.NewKeyAnswer)
 def rotate(body: dict[str, Any], key_id: str) -> Response:
-    """Give a key a new secret; the old one is refused within 5 s."""
-    plain = rotate_key(service().ledger.database, key_id)
+    """Give a key a new secret; the old one is refused within 5 s.
+
+    A repeat under the same Idempotency-Key gets the same answer without `key`, and leaves the
+    secret as it is. If the first answer was lost, rotate again under another.
+    """
+
+    def renew(cursor: Cursor) -> Done:
+        key, plain = rotate_key(cursor, key_id)
+        return Done(200, _shown(key), secret={"key": plain})
+
+    response = once(body, renew)
     service().keys.forget(key_id)
-    return json_response(_with_secret(plain))
+    return response
 
 
 @blueprint.delete("/keys/<id:key_id>")
@@ -176,13 +198,6 @@ def _mend_programme(found: ProgrammeErrors) -> Refusal:
     return Refusal(
         "invalid_request", f"Mend the programme in {count} places; nothing is published.", errors
     )
-
-
-def _with_secret(plain: str) -> dict[str, Any]:
-    key = find_key(service().ledger.database, plain)
-    if key is None:
-        raise Refusal("not_found", "The key was revoked or rotated meanwhile.")
-    return {**_shown(key), "key": plain}
 
 
 def _shown(key: ApiKey) -> dict[str, Any]:

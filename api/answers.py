@@ -365,9 +365,9 @@ class KeyAnswer(Answer):
 
 
 class NewKeyAnswer(KeyAnswer):
-    """An API key with its secret, shown this once."""
+    """An API key with its secret, which is shown this once: a repeat answers without it."""
 
-    key = text()
+    key = text(required=False)
 
 
 class KeysAnswer(Answer):

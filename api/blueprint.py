@@ -33,7 +33,7 @@ JSON: Final = "application/json"
 
 _ALWAYS: Final = ("unauthenticated", "forbidden", "internal_error", "over_capacity")
 _WITH_BODY: Final = ("malformed_json", "too_large", "unsupported_media_type", "invalid_request")
-_WRITING: Final = ("idempotency_key_reused", "request_in_progress", "version_mismatch")
+_ONCE: Final = ("invalid_request", "idempotency_key_reused", "request_in_progress")
 _READING: Final = ("invalid_request", "view_behind")
 
 
@@ -136,7 +136,8 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         if told is None:
             return doc
         writes = method != "get"
-        codes = [*_ALWAYS, *told["refuses"], *(_WRITING if told["keyed"] else ())]
+        codes = [*_ALWAYS, *told["refuses"]]
+        codes += (*_ONCE, "version_mismatch") if told["keyed"] else _ONCE if told["once"] else ()
         codes += _WITH_BODY if "requestBody" in doc else ()
         codes += () if writes else _READING
         responses = doc.setdefault("responses", {})
@@ -146,8 +147,10 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         responses.update(_error_responses(codes))
         if writes:
             doc.setdefault("parameters", []).append("RequestId")
+            if told["keyed"] or told["once"]:
+                doc["parameters"].append("IdempotencyKey")
             if told["keyed"]:
-                doc["parameters"] += ["IdempotencyKey", "IfMatch"]
+                doc["parameters"].append("IfMatch")
         else:
             doc.setdefault("parameters", []).extend(["MinPosition", "RequestId"])
         doc["security"] = [{"key": []}]
@@ -156,15 +159,20 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
 
 def contract(
-    *, roles: Sequence[str], refuses: Iterable[str] = (), keyed: bool = False
+    *,
+    roles: Sequence[str],
+    refuses: Iterable[str] = (),
+    keyed: bool = False,
+    once: bool = False,
 ) -> Callable[[View], View]:
     """Who may call the view, and what it may refuse beyond what every endpoint may.
 
     `roles` in order of preference: an event names the first that the key has; `admin` includes
     all. `keyed`: it writes to the log, under an Idempotency-Key and an If-Match if given. Any
-    other waits until the log has the position that the request asks for.
+    other waits until the log has the position that the request asks for. `once`: it writes
+    beside the log, once for an Idempotency-Key (`remembering.once`).
     """
-    told = {"roles": tuple(roles), "refuses": tuple(refuses), "keyed": keyed}
+    told = {"roles": tuple(roles), "refuses": tuple(refuses), "keyed": keyed, "once": once}
 
     def decorate(view: View) -> View:
         @wraps(view)

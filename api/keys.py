@@ -18,7 +18,6 @@ from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-import psycopg2.errors
 
 from ledger.errors import InvalidRequest, NotFound, Refusal
 from ledger.store.database import Cursor, Database
@@ -32,7 +31,10 @@ _MOST_CACHED: Final = 10_000
 _OWN_FORM: Final = re.compile(r"jf_([A-Za-z0-9-]{1,40})_.+")
 
 _COLUMNS: Final = "id, name, roles, created_at, revoked_at"
-_INSERT: Final = "INSERT INTO api_keys (id, name, roles, hash) VALUES (%s, %s, %s, %s)"
+_INSERT: Final = f"""
+    INSERT INTO api_keys (id, name, roles, hash) VALUES (%s, %s, %s, %s)
+    ON CONFLICT DO NOTHING RETURNING {_COLUMNS}
+"""  # noqa: S608
 _LIST: Final = f"SELECT {_COLUMNS} FROM api_keys WHERE id > %s ORDER BY id LIMIT %s"  # noqa: S608
 _FIND: Final = f"SELECT {_COLUMNS}, hash FROM api_keys WHERE id = %s AND revoked_at IS NULL"  # noqa: S608
 _ROTATE: Final = f"""
@@ -69,22 +71,28 @@ class ApiKey(msgspec.Struct, frozen=True):
 
 
 def create_key(database: Database, *, name: str, roles: Iterable[str]) -> tuple[str, str]:
-    """A new key: its id, and the key itself, which can't be read again.
+    """A new key in a transaction of its own, as by `make_key`: its id, and the key itself."""
+    with database.transaction() as cursor:
+        key, plain = make_key(cursor, name=name, roles=roles)
+    return key.id, plain
+
+
+def make_key(cursor: Cursor, *, name: str, roles: Iterable[str]) -> tuple[ApiKey, str]:
+    """A new key: what is known of it, and the key itself, which can't be read again.
 
     Raises `InvalidRequest` for a role that does not exist, `Refusal` already_recorded where a
     live key has the name: history and four eyes tell keys apart by it.
     """
     key_id = secrets.token_hex(6)
     plain = _make(key_id)
-    try:
-        with database.transaction() as cursor:
-            cursor.execute(_INSERT, (key_id, name, _checked(roles), _digest(plain)))
-    except psycopg2.errors.UniqueViolation:
+    cursor.execute(_INSERT, (key_id, name, _checked(roles), _digest(plain)))
+    row = cursor.fetchone()
+    if row is None:
         raise Refusal(
             "already_recorded",
             f"There is a key named {name!r}; choose another name, or rotate that key.",
-        ) from None
-    return key_id, plain
+        )
+    return ApiKey(*row), plain
 
 
 def list_keys(database: Database, *, limit: int = 1000, after: str = "") -> list[ApiKey]:
@@ -94,13 +102,11 @@ def list_keys(database: Database, *, limit: int = 1000, after: str = "") -> list
         return [ApiKey(*row) for row in cursor]
 
 
-def rotate_key(database: Database, key_id: str) -> str:
+def rotate_key(cursor: Cursor, key_id: str) -> tuple[ApiKey, str]:
     """A new secret for a live key: the old one ends at once. Raises `NotFound`."""
     plain = _make(key_id)
-    with database.transaction() as cursor:
-        cursor.execute(_ROTATE, (_digest(plain), key_id))
-        _one(cursor, key_id)
-    return plain
+    cursor.execute(_ROTATE, (_digest(plain), key_id))
+    return _one(cursor, key_id), plain
 
 
 def revoke_key(database: Database, key_id: str) -> ApiKey:

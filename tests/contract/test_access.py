@@ -245,8 +245,8 @@ def test_a_key_chosen_beforehand_takes_the_place_of_the_one_before(database: Dat
 def test_a_rotated_or_revoked_key_that_is_not_live_is_not_found(database: Database) -> None:
     key_id, _ = create_key(database, name="till", roles=["pos"])
     revoke_key(database, key_id)
-    with pytest.raises(NotFound):
-        rotate_key(database, key_id)
+    with database.transaction() as cursor, pytest.raises(NotFound):
+        rotate_key(cursor, key_id)
     again, _ = create_key(database, name="till", roles=["pos"])
     assert again != key_id
     with pytest.raises(Refusal, match="already_recorded"):
