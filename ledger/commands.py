@@ -31,7 +31,7 @@ from ledger.member import Circumstances, Member
 from ledger.money import exact, plain
 from ledger.programme.model import Programme
 from ledger.programme.versions import ProgrammeHistory
-from ledger.store.unit_of_work import Entry, KnownKey, Needs, Reference, UnitOfWork
+from ledger.store.unit_of_work import Entry, KnownKey, Needs, Reference, UnitOfWork, stream_of
 
 CLOCK_SKEW: Final = timedelta(minutes=5)
 """How far ahead of the ledger's clock a till's may be (API.md, conventions)."""
@@ -107,6 +107,8 @@ def needs_of(requests: list[r.Request]) -> Needs:
     needs = Needs()
     for request in requests:
         command = request.command
+        if isinstance(command, r.Refund):
+            needs.owners = True
         if request.idempotency_key is not None:
             needs.keys.add((request.key_scope, request.idempotency_key))
         member_id = getattr(command, "member_id", None)
@@ -129,9 +131,11 @@ def _entries_of(command: r.Command, member_id: str | None) -> list[Reference]:
             entries.append(("order", command.order_id))
         case r.Accrue():
             entries += [("redemption", name) for name in command.redemption_ids]
+            entries.append(("payer", command.order_id))
         case r.Redeem() if command.order_id is not None:
             entries.append(("spending", f"{command.order_id}/{member_id}"))
             entries.append(("order", command.order_id))
+            entries.append(("payer", command.order_id))
         case r.Capture() | r.Release():
             entries.append(("redemption", command.redemption_id))
         case r.ApproveAdjustment() | r.RejectAdjustment():
@@ -168,7 +172,7 @@ def decide(case: Case) -> r.Outcome:
     transaction must then be given up.
     """
     request = case.request
-    known = _known_key(case)
+    known = known_answer(case)
     if known is not None:
         return known
     fingerprint = request.command.fingerprint()
@@ -182,7 +186,8 @@ def decide(case: Case) -> r.Outcome:
     return outcome
 
 
-def _known_key(case: Case) -> r.Outcome | None:
+def known_answer(case: Case) -> r.Outcome | None:
+    """The first answer to the request's idempotency key, if it was used before."""
     request = case.request
     if request.idempotency_key is None:
         return None
@@ -238,7 +243,10 @@ def _decide_once(case: Case, fingerprint: bytes) -> r.Outcome:
     if business is None:
         business = _own_id(command, body)
     if not count:
-        return r.Outcome(status, body)
+        # Nothing changed: the answer's place is that of the member's last event.
+        return r.Outcome(
+            status, body, last_event=(stream_of(member.member_id), member.state.version)
+        )
     last = case.unit.events[-1]
     if business is not None:
         case.unit.remember(
@@ -345,6 +353,7 @@ def _accrue(case: Case, command: r.Accrue) -> tuple[int, Answer, Member]:
         raise NotFound("member", command.member_id)
     if command.coupon_codes:
         raise NotFound("coupon", command.coupon_codes[0])
+    _other_payer(case, member, command.order_id)
     event = case.as_expected(member).accrue(command, at)
     return 201, accrual_answer(event, member, at.programme, at.today), member
 
@@ -357,7 +366,8 @@ def quote(case: Case, command: r.Accrue) -> Answer:
     member.lapse_due(at, at.now)
     earned = member.quote(command, at)
     available = member.balance(at.today).available
-    points = _most_cash_offset(available, command.amount, at.programme)
+    used = member.redeemed_value(command.order_id)
+    points = _most_cash_offset(available, command.amount, used, at.programme)
     return {
         "points": earned.points,
         "breakdown": breakdown_answer(earned.breakdown),
@@ -370,13 +380,14 @@ def quote(case: Case, command: r.Accrue) -> Answer:
     }
 
 
-def _most_cash_offset(available: int, amount: Decimal, programme: Programme) -> int:
-    """The most points that may pay for an order of this amount (4.1)."""
+def _most_cash_offset(available: int, amount: Decimal, used: Decimal, programme: Programme) -> int:
+    """The most further points that may pay for an order of this amount (4.1)."""
     rules = programme.redemption
     if rules is None or not programme.points.value:
         return 0
     share = exact(rules.max_order_share) if rules.max_order_share else exact(1)
-    by_order = int(exact(amount) * share / exact(programme.points.value))
+    left = max(exact(0), exact(amount) * share - exact(used))
+    by_order = int(left / exact(programme.points.value))
     points = min(available, by_order) // rules.step * rules.step
     return points if points >= max(rules.min, 1) else 0
 
@@ -388,8 +399,32 @@ def _redeem(case: Case, command: r.Redeem) -> tuple[int, Answer, Member]:
         raise Refusal("not_eligible", f"Order {command.order_id!r} is another member's.")
     at = case.at(command.occurred_at)
     redemption_id = command.redemption_id or _new_id("r")
+    if command.order_id is not None and _other_payer(case, member, command.order_id):
+        case.unit.reassign("payer", command.order_id, member.member_id)
     member.redeem(command, redemption_id, at)
+    if command.order_id is not None and case.unit.entry("payer", command.order_id) is None:
+        case.unit.remember(Entry("payer", command.order_id, member.member_id))
     return 201, _redemption(member, redemption_id, at), member
+
+
+def _other_payer(case: Case, member: Member, order_id: str) -> bool:
+    """Whether another member had redeemed for the order, and has given it all up.
+
+    An order is one member's: what its points are limited by and restored to (4.1, 5.3). Raises
+    `Refusal` while another member's points pay, or are set aside, for it.
+    """
+    payer = case.unit.entry("payer", order_id)
+    if payer is None or payer.member_id == member.member_id:
+        return False
+    for redemption in case.unit.redemptions_for(order_id, payer.member_id):
+        until = redemption.reserved_until
+        waits = redemption.status == "reserved" and until is not None and until > case.now
+        if waits or redemption.status == "redeemed":
+            raise Refusal(
+                "not_eligible",
+                f"Another member's points pay for order {order_id!r}: release them first.",
+            )
+    return True
 
 
 def _redemption(member: Member, redemption_id: str, at: Circumstances) -> Answer:
@@ -421,9 +456,17 @@ def _release(case: Case, command: r.Release) -> tuple[int, Answer, Member]:
     return 200, _redemption(member, command.redemption_id, at), member
 
 
+def _not_before_order(case: Case, member: Member, order_id: str) -> datetime | None:
+    """Now; or the order's own time, where a till's clock is ahead of the ledger's."""
+    order = member.orders.find(order_id)
+    return order.occurred_at if order is not None and order.occurred_at > case.now else None
+
+
 def _refund(case: Case, command: r.Refund) -> tuple[int, Answer, Member]:
     member = case.owner_of("order", command.order_id)
-    at = case.at(command.occurred_at)
+    if command.member_id not in (None, member.member_id):
+        raise Refusal("not_eligible", f"Order {command.order_id!r} is another member's.")
+    at = case.at(command.occurred_at or _not_before_order(case, member, command.order_id))
     refund_id = command.refund_id or _new_id("rf")
     member.refund(command, refund_id, at)
     answer: Answer = {

@@ -84,7 +84,7 @@ class InvalidRequest(Refusal):
 
 
 class NotFound(Refusal):
-    """What the request names does not exist: `kind` and `name` say what."""
+    """What the request names does not exist: `kind` and `name` say what, `but` what there is."""
 
-    def __init__(self, kind: str, name: str) -> None:
-        super().__init__("not_found", f"There is no {kind} {name!r}.")
+    def __init__(self, kind: str, name: str, but: str = "") -> None:
+        super().__init__("not_found", f"There is no {kind} {name!r}{but}.")

@@ -25,10 +25,12 @@ from ledger.commands import (
     Case,
     Elsewhere,
     decide,
+    known_answer,
     needs_of,
     quote,
     remember_key,
 )
+from ledger.debts import without_unmade_debt
 from ledger.errors import NotFound, Refusal
 from ledger.events import Actor, MemberEnrolled, Meta, ProgrammePublished, RecordedEvent
 from ledger.member import Circumstances, Member
@@ -46,6 +48,12 @@ log = logging.getLogger(__name__)
 PROGRAMME_STREAM: Final = "programme"
 BATCH_SIZE: Final = 500
 """Most requests of one transaction, where the caller brings more."""
+
+GATHERED_WAIT_SECONDS: Final = 1.0
+"""How long requests gathered in one transaction wait for a lock, before they go one by one."""
+
+ALONE_WAIT_SECONDS: Final = 0.1
+"""How long each of them then waits again."""
 
 _ATTEMPTS: Final = 5
 
@@ -119,41 +127,43 @@ class Ledger:
         waiting = list(requests)
         while waiting:
             try:
-                outcomes += self._attempt(waiting)
+                wait = GATHERED_WAIT_SECONDS if len(waiting) > 1 else None
+                outcomes += self._attempt(waiting, wait)
                 return outcomes
             except _GaveUp as stop:
                 # What stood before it goes first, then it by itself, then the rest.
                 if stop.index:
                     outcomes += self._handle_together(waiting[: stop.index])
-                outcomes += self._handle_alone(waiting[stop.index])
+                outcomes.append(self._handle_alone(waiting[stop.index], None))
                 waiting = waiting[stop.index + 1 :]
             except psycopg2.errors.LockNotAvailable:
+                # The lock was waited for: whoever does not need it must not wait again.
                 for request in waiting:
-                    outcomes += self._handle_alone(request)
+                    outcomes.append(self._handle_alone(request, ALONE_WAIT_SECONDS))
                 return outcomes
         return outcomes
 
-    def _handle_alone(self, request: Request) -> list[Outcome]:
+    def _handle_alone(self, request: Request, lock_timeout_seconds: float | None) -> Outcome:
         try:
-            return self._attempt([request])
+            return self._attempt([request], lock_timeout_seconds)[0]
         except _GaveUp as stop:
-            return [self._conclude(request, stop.reason)]
+            return self._conclude(request, stop.reason)
         except psycopg2.errors.LockNotAvailable:
-            return [
-                _refused(
-                    Refusal(
-                        "request_in_progress",
-                        "The same request, or another on this member, is still running: "
-                        "repeat it with the same Idempotency-Key.",
-                    )
+            return _refused(
+                Refusal(
+                    "request_in_progress",
+                    "The same request, or another on this member, is still running: "
+                    "repeat it with the same Idempotency-Key.",
                 )
-            ]
+            )
 
-    def _attempt(self, requests: Sequence[Request]) -> list[Outcome]:
+    def _attempt(
+        self, requests: Sequence[Request], lock_timeout_seconds: float | None
+    ) -> list[Outcome]:
         """One transaction, again where another one was faster with an id."""
         for attempt in range(_ATTEMPTS):
             try:
-                return self._transact(requests)
+                return self._transact(requests, lock_timeout_seconds)
             except (
                 psycopg2.errors.UniqueViolation,
                 psycopg2.errors.DeadlockDetected,
@@ -169,30 +179,50 @@ class Ledger:
     def _conclude(self, request: Request, reason: Exception) -> Outcome:
         """The outcome of a request whose transaction was given up: refused, or our fault."""
         if isinstance(reason, Refusal):
-            outcome = _refused(reason)
-            if request.idempotency_key is not None:
-                with self.database.transaction() as cursor:
-                    unit = self._load(cursor, needs_of([request]))
-                    case = Case(unit, request, self._current(), self._now())
-                    remember_key(case, outcome, request.command.fingerprint())
-                    unit.write(case.now)
-            return outcome
+            return self._refuse(request, _refused(reason))
         log.error("a request could not be decided", exc_info=reason)
         return _refused(
             Refusal("internal_error", "This is our fault: report it with the request_id.")
         )
 
-    def _transact(self, requests: Sequence[Request]) -> list[Outcome]:
+    def _refuse(self, request: Request, outcome: Outcome) -> Outcome:
+        """Keep a refusal under its key, or answer what another process kept there first."""
+        if request.idempotency_key is None:
+            return outcome
+        for attempt in range(_ATTEMPTS):
+            try:
+                with self.database.transaction() as cursor:
+                    unit = self._load(cursor, needs_of([request]))
+                    case = Case(unit, request, self._current(), self._now())
+                    known = known_answer(case)
+                    if known is not None:
+                        return known
+                    remember_key(case, outcome, request.command.fingerprint())
+                    unit.write(case.now)
+                return outcome
+            except psycopg2.errors.UniqueViolation:
+                time.sleep(0.002 * attempt)
+            except psycopg2.errors.LockNotAvailable:
+                break
+        return outcome
+
+    def _transact(
+        self, requests: Sequence[Request], lock_timeout_seconds: float | None
+    ) -> list[Outcome]:
         with self.database.transaction() as cursor:
-            unit = self._load(cursor, needs_of(list(requests)))
+            unit = self._load(
+                cursor, needs_of(list(requests)), lock_timeout_seconds=lock_timeout_seconds
+            )
             now = self._now()
             outcomes = [
                 self._decide(unit, request, now, index) for index, request in enumerate(requests)
             ]
             positions = unit.write(now)
-        for outcome in outcomes:
-            if outcome.last_event in positions:
-                outcome.body["position"] = positions[outcome.last_event]
+            for outcome in outcomes:
+                if outcome.last_event in positions:
+                    outcome.body["position"] = positions[outcome.last_event]
+                elif outcome.last_event is not None and "position" not in outcome.body:
+                    outcome.body["position"] = _position(cursor, *outcome.last_event)
         return outcomes
 
     def _decide(self, unit: UnitOfWork, request: Request, now: datetime, index: int) -> Outcome:
@@ -203,9 +233,16 @@ class Ledger:
         except Exception as error:
             raise _GaveUp(index, error) from error
 
-    def _load(self, cursor: Cursor, needs: Needs, *, lock: bool = True) -> UnitOfWork:
+    def _load(
+        self,
+        cursor: Cursor,
+        needs: Needs,
+        *,
+        lock: bool = True,
+        lock_timeout_seconds: float | None = None,
+    ) -> UnitOfWork:
         unit = UnitOfWork(cursor, self._mapper)
-        unit.load(needs, lock=lock)
+        unit.load(needs, lock=lock, lock_timeout_seconds=lock_timeout_seconds)
         known = self._programmes
         if unit.programme_version and (
             known is None or known.latest.number != unit.programme_version
@@ -291,18 +328,18 @@ class Ledger:
         command = request.command
         if not isinstance(command, Accrue):
             raise TypeError("only an accrual can be quoted")
-        with self.database.transaction() as cursor:
+        with self.database.snapshot() as cursor:
             unit = self._load(cursor, Needs(members={command.member_id}), lock=False)
             return quote(Case(unit, request, self._current(), self._now()), command)
 
     def member(self, member_id: str) -> Answer:
         """The member object of API.md, now; raises `NotFound`."""
-        with self.database.transaction() as cursor:
+        with self.database.snapshot() as cursor:
             member = self._read_member(cursor, member_id)
             now = self._now()
             self._apply_clock(member, now)
             answer = member_answer(member, self._current().latest.programme, now)
-            answer["position"] = _position(cursor, member_id, member.state.version)
+            answer["position"] = _position(cursor, stream_of(member_id), member.state.version)
             return answer
 
     def _read_member(self, cursor: Cursor, member_id: str) -> Member:
@@ -343,10 +380,13 @@ class Ledger:
             and (as_of is None or event.event.occurred_at <= as_of)
             and (known_at is None or event.recorded_at is None or event.recorded_at <= known_at)
         ]
-        if not events or (version is not None and events[-1].originator_version != version):
-            raise NotFound("member", member_id if version is None else f"{member_id}@{version}")
+        if version is not None and events and events[-1].originator_version != version:
+            latest = events[-1].originator_version
+            raise NotFound("member", member_id, f" of version {version}: the latest is {latest}")
+        if not any(isinstance(one.event, MemberEnrolled) for one in events):
+            raise NotFound("member", member_id, " at that time")
         programmes = self._programmes or self.programmes()
-        member = rebuilt(events)
+        member = rebuilt(events, effective=as_of is not None)
         now = None if version is not None else as_of or known_at or self._now()
         last = events[-1]
         if now is not None:
@@ -366,7 +406,7 @@ class Ledger:
 
     def redemption(self, redemption_id: str) -> Answer:
         """A redemption or reservation, now; raises `NotFound`."""
-        with self.database.transaction() as cursor:
+        with self.database.snapshot() as cursor:
             unit = self._load(
                 cursor, Needs(entries={("redemption", redemption_id)}, owners=True), lock=False
             )
@@ -379,7 +419,7 @@ class Ledger:
             member.lapse_due(self._reading(now), now)
             answer = redemption_answer(redemption, member, self._current().latest.programme, now)
             version = member.state.version - len(member.new_events)
-            answer["position"] = _position(cursor, member.member_id, version)
+            answer["position"] = _position(cursor, stream_of(member.member_id), version)
             answer["version"] = version
             return answer
 
@@ -427,10 +467,11 @@ class Ledger:
             return [member_id for (member_id,) in cursor.fetchall()]
 
 
-def rebuilt(events: Sequence[RecordedEvent]) -> Member:
-    """A member as these events make it, all parts in memory; the first must be the enrolment.
+def rebuilt(events: Sequence[RecordedEvent], *, effective: bool = False) -> Member:
+    """A member as these events make it, all parts in memory; one must be the enrolment.
 
-    Late data can date events before the enrolment: where the enrolment is left out, so is all.
+    `effective`: the events are those up to an effective time, and late data may have left out
+    some that others build on. Debt that was not made then was not paid then.
     """
     first = next((one for one in events if isinstance(one.event, MemberEnrolled)), None)
     if first is None:
@@ -439,7 +480,8 @@ def rebuilt(events: Sequence[RecordedEvent]) -> Member:
     for recorded in events:
         if recorded is not first:
             member.state.version = recorded.originator_version - 1
-            member.replay(recorded.event)
+            event = recorded.event
+            member.replay(without_unmade_debt(event, member.state.debts) if effective else event)
     return member
 
 
@@ -471,10 +513,9 @@ def _check_identity(cursor: Cursor, old: Programme, new: Programme) -> None:
         )
 
 
-def _position(cursor: Cursor, member_id: str, version: int) -> int | None:
+def _position(cursor: Cursor, stream_id: str, version: int) -> int | None:
     cursor.execute(
-        "SELECT position FROM events WHERE stream_id = %s AND version = %s",
-        (stream_of(member_id), version),
+        "SELECT position FROM events WHERE stream_id = %s AND version = %s", (stream_id, version)
     )
     row = cursor.fetchone()
     return row[0] if row else None

@@ -24,7 +24,7 @@ from ledger.debts import pay_debts
 from ledger.earning import Earned, earn_on_order
 from ledger.errors import InvalidRequest, NotFound, Refusal
 from ledger.lots import Draw, Lot, Lots, LotSource, NoLots, plan_draw
-from ledger.money import cents, exact, fraction_text
+from ledger.money import ZERO, cents, exact, fraction_text
 from ledger.parts import (
     Adjustment,
     Order,
@@ -311,6 +311,7 @@ class Member:
             raise Refusal("not_eligible", "This programme has no cash offset.")
         _check_multiple(points, rules)
         value = at.programme.points_value(points)
+        self._must_not_be_refunded(order_id)
         self._check_order_share(value, order_id, amount, rules)
         draws = self._plan_redemption(points, at)
         self._correct_expiries(draws, at)
@@ -352,17 +353,31 @@ class Member:
         share = exact(rules.max_order_share) if rules.max_order_share else exact(1)
         # Down to the cent: a cent rounded up would let points pay more than the share.
         limit = Decimal(floor(exact(amount) * share * 100)).scaleb(-2)
-        spending = self.spendings.find(order_id)
-        for redemption_id in spending.redemption_ids if spending else []:
-            redemption = self.redemptions.find(redemption_id)
-            if redemption is not None and redemption.status in ("reserved", "redeemed"):
-                value += redemption.value
+        value += self.redeemed_value(order_id)
         if value > limit:
             raise Refusal(
                 "over_order_share",
                 f"Points can pay at most {limit} of this order of {amount}; "
                 f"with this redemption they would pay {value}.",
             )
+
+    def _must_not_be_refunded(self, order_id: str | None) -> None:
+        """What is spent on an order given back could never be restored (5.3)."""
+        order = self.orders.find(order_id) if order_id is not None else None
+        if order is not None and order.fully_refunded:
+            raise Refusal(
+                "not_eligible", f"Order {order_id!r} is fully refunded: release the points."
+            )
+
+    def redeemed_value(self, order_id: str) -> Decimal:
+        """Money that the member's points pay, or are set aside to pay, for an order."""
+        spending = self.spendings.find(order_id)
+        value = ZERO
+        for redemption_id in spending.redemption_ids if spending else []:
+            redemption = self.redemptions.find(redemption_id)
+            if redemption is not None and redemption.status in ("reserved", "redeemed"):
+                value += redemption.value
+        return value
 
     def _plan_redemption(self, points: int, at: Circumstances) -> list[Draw]:
         draws, missing = plan_draw(self._drawable(at), points, debt=self.state.balance.debt)
@@ -409,6 +424,7 @@ class Member:
         """Spend a reservation: all of it, or the first-drawn part (4.3)."""
         redemption = self._open_reservation(command.redemption_id, at)
         self.must_be_active()
+        self._must_not_be_refunded(redemption.order_id)
         points = redemption.points if command.points is None else command.points
         if points > redemption.points:
             raise Refusal(

@@ -21,7 +21,11 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
 
     def fingerprint(self) -> bytes:
         """16 bytes that differ for commands of different content."""
-        return hashlib.blake2b(msgspec.json.encode(self), digest_size=16).digest()
+        return hashlib.blake2b(msgspec.json.encode(self._content()), digest_size=16).digest()
+
+    def _content(self) -> Command:
+        """What is asked for, without how it is to be booked."""
+        return self
 
 
 class Enrol(Command, frozen=True, kw_only=True, omit_defaults=True):
@@ -59,6 +63,9 @@ class Accrue(Command, frozen=True, kw_only=True, omit_defaults=True):
     enrol_unknown: bool = False
     """An import enrols an unknown member at its first row, whatever `auto_enrol` says."""
 
+    def _content(self) -> Command:
+        return msgspec.structs.replace(self, enrol_unknown=False) if self.enrol_unknown else self
+
 
 class Redeem(Command, frozen=True, kw_only=True, omit_defaults=True):
     """Spend points, or set them aside (`reserve`), on a cash offset (PROGRAMME 4.1, 4.3)."""
@@ -89,12 +96,19 @@ class Release(Command, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Refund(Command, frozen=True, kw_only=True, omit_defaults=True):
-    """Give back the whole or a part of an order (PROGRAMME 5)."""
+    """Give back the whole or a part of an order (PROGRAMME 5).
+
+    `member_id`, where the caller knows it, must be the order's.
+    """
 
     refund_id: str | None = None
     order_id: str
     amount: Decimal
     occurred_at: datetime | None = None
+    member_id: str | None = None
+
+    def _content(self) -> Command:
+        return msgspec.structs.replace(self, member_id=None) if self.member_id else self
 
 
 class Adjust(Command, frozen=True, kw_only=True, omit_defaults=True):

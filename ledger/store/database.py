@@ -27,6 +27,7 @@ _PREPARE_SESSION: Final = """
            set_config('application_name', %(application_name)s, false),
            set_config('default_transaction_isolation', 'read committed', false),
            set_config('lock_timeout', %(lock_timeout)s, false),
+           set_config('plan_cache_mode', 'force_generic_plan', false),
            set_config('synchronous_commit', %(synchronous_commit)s, false),
            set_config('idle_in_transaction_session_timeout', %(idle_timeout)s, false);
     SELECT set_config('role', rolname, false)
@@ -85,6 +86,13 @@ class Database:
         Raises psycopg2's errors as they are; see `connection` for those of the pool.
         """
         with self.connection() as connection, connection.cursor() as cursor:
+            yield cursor
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Cursor]:
+        """A cursor that only reads, and whose statements all see the database at one moment."""
+        with self.transaction() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield cursor
 
     @contextmanager

@@ -14,6 +14,7 @@ from functools import cache, partial
 from typing import Any, Final
 
 import msgspec
+from psycopg2.errors import SerializationFailure
 
 from ledger.events import RecordedEvent
 from ledger.lots import DrawingKey, Lot
@@ -33,8 +34,16 @@ FIRST_LOTS: Final = 16
 _PUBLISHING: Final = 7_405_231
 """Advisory lock: shared by every transaction that decides, exclusive to a publication."""
 
-_SHARE_PUBLISHING: Final = Prepared(
-    "share_publishing", "SELECT pg_advisory_xact_lock_shared(%(publishing)s)", publishing="bigint"
+_BEGIN: Final = Prepared(
+    "begin",
+    """
+    SELECT set_config(
+               'lock_timeout',
+               coalesce(%(lock_timeout)s, current_setting('lock_timeout')), true),
+           pg_advisory_xact_lock_shared(%(publishing)s)
+    """,
+    lock_timeout="text",
+    publishing="bigint",
 )
 
 _NAMED_MEMBERS: Final = "%(members)s"
@@ -282,6 +291,10 @@ _ENTRY: Final = """
     FROM directory d WHERE d.kind = %s AND d.id = %s
 """
 
+_REASSIGN: Final = """
+    UPDATE directory SET member_id = %s WHERE kind = %s AND id = %s AND member_id = %s
+"""
+
 _encode = msgspec.json.Encoder().encode
 _decode_lot = msgspec.json.Decoder(Lot).decode
 _decode_member = msgspec.json.Decoder(MemberState).decode
@@ -387,9 +400,16 @@ class UnitOfWork:
 
     # Reading
 
-    def load(self, needs: Needs, *, lock: bool = True) -> None:
-        """Lock the members named, and read all that is named, as of after the locks."""
+    def load(
+        self, needs: Needs, *, lock: bool = True, lock_timeout_seconds: float | None = None
+    ) -> None:
+        """Lock the members named, and read all that is named, as of after the locks.
+
+        `lock_timeout_seconds`: wait so long for each lock, instead of what the session says.
+        """
+        wait = None if lock_timeout_seconds is None else f"{round(lock_timeout_seconds * 1000)}ms"
         parameters = {
+            "lock_timeout": wait,
             "publishing": _PUBLISHING,
             "members": text_array(needs.members),
             "kinds": text_array([kind for kind, _ in needs.entries]),
@@ -400,7 +420,7 @@ class UnitOfWork:
             "first_lots": FIRST_LOTS,
         }
         load = _load(needs.owners, bool(needs.keys), bool(needs.drawing))
-        steps = (_SHARE_PUBLISHING, _lock(needs.owners), load) if lock else (load,)
+        steps = (_BEGIN, _lock(needs.owners), load) if lock else (load,)
         execute_together(self._cursor, [(step, parameters) for step in steps])
         self._entries = dict.fromkeys(needs.entries)
         lots: dict[str, list[Lot]] = {member_id: [] for member_id in needs.drawing}
@@ -463,6 +483,23 @@ class UnitOfWork:
     def key(self, scope: str, key: str) -> KnownKey | None:
         """What an idempotency key stands for, if it was used before."""
         return self._keys.get((scope, key))
+
+    def redemptions_for(self, order_id: str, member_id: str) -> list[Redemption]:
+        """All redemptions of a member, who may not be locked, for an order."""
+        spending: OrderSpending | None = self._part(member_id, "spending", order_id)
+        names = spending.redemption_ids if spending is not None else []
+        found = [self._part(member_id, "redemption", name) for name in names]
+        return [redemption for redemption in found if redemption is not None]
+
+    def reassign(self, kind: str, name: str, member_id: str) -> None:
+        """Give an entry to another member; whoever wants it too waits for this transaction."""
+        entry = self.entry(kind, name)
+        if entry is None:
+            return
+        self._cursor.execute(_REASSIGN, (member_id, kind, name, entry.member_id))
+        if self._cursor.rowcount != 1:
+            raise SerializationFailure("the entry was given to another member")
+        entry.member_id = member_id
 
     def member_of_referral_code(self, code: str) -> str | None:
         """The member whose referral code this is."""

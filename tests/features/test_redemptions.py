@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from shop import OpenShop, RefusedError, Shop, rules
+from shop import OpenShop, RefusedError, Shop, local, rules
 
 from ledger import requests as r
 from ledger.events import PointsRedeemed
@@ -335,3 +335,42 @@ def test_a_late_redemption_answers_with_the_balance_of_now(shop: Shop) -> None:
     answer = shop.redeems("li-lei", "r-1", 100, "o-cot", on="2026-04-30 23:00")
     assert shop.available("li-lei") == 0  # the other 50 are past their day by now
     assert answer["balance"] == shop.balance("li-lei")
+
+
+def test_4_1_an_order_is_paid_with_the_points_of_one_member(shop: Shop) -> None:
+    for member_id in ("li-lei", "han-meimei"):
+        shop.buys(member_id, f"o-{member_id}", "1000.00")
+    shop.reserves("li-lei", "r-his", 500, "o-cot", "100.00")
+    with shop.refusing("not_eligible"):
+        shop.redeems("han-meimei", "r-hers", 500, "o-cot", "100.00")
+    with shop.refusing("not_eligible"):
+        shop.buys("han-meimei", "o-cot", "50.00")
+    shop.releases("r-his")  # the wrong member's points at first: now it can be hers
+    shop.redeems("han-meimei", "r-hers", 500, "o-cot", "100.00")
+    with shop.refusing("not_eligible"):
+        shop.redeems("li-lei", "r-again", 100, "o-cot", "100.00")
+    shop.buys("han-meimei", "o-cot", "50.00")
+    assert shop.refunds("o-cot", "f-1", "50.00")["points_restored"] == 500
+
+
+def test_5_3_nothing_is_spent_on_an_order_that_was_given_back(shop: Shop) -> None:
+    shop.buys("li-lei", "o-pram", "1000.00")
+    shop.reserves("li-lei", "r-1", 300, "o-cot")
+    shop.buys("li-lei", "o-cot", "70.00")
+    shop.refunds("o-cot", "f-1", "70.00")
+    with shop.refusing("not_eligible"):
+        shop.captures("r-1")
+    with shop.refusing("not_eligible"):
+        shop.redeems("li-lei", "r-2", 100, "o-cot")
+    assert shop.releases("r-1")["balance"]["available"] == 1000
+
+
+def test_11_5_debt_that_was_not_made_then_was_not_paid_then(shop: Shop) -> None:
+    shop.at("2026-05-10 12:00")
+    shop.buys("li-lei", "o-1", "100.00", on="2026-05-01 12:00")
+    shop.redeems("li-lei", "r-1", 100, "o-cot", on="2026-05-02 12:00")
+    shop.refunds("o-1", "f-1", "100.00", on="2026-05-05 12:00")
+    shop.buys("li-lei", "o-late", "50.00", on="2026-05-03 12:00")
+    then = shop.ledger.replay("li-lei", as_of=local("2026-05-04 12:00"))
+    assert then["balance"] == {"available": 50, "pending": 0, "reserved": 0, "debt": 0}
+    assert [(lot["order_id"], lot["remaining"]) for lot in then["lots"]] == [("o-late", 50)]

@@ -208,7 +208,7 @@ def test_5_2_a_clawback_never_takes_reserved_points(shop: Shop) -> None:
 def test_5_2_what_expired_unspent_counts_as_taken_back_recorded_or_not(shop: Shop) -> None:
     for member_id, order_id in (("li-lei", "o-his"), ("han-meimei", "o-hers")):
         shop.buys(member_id, order_id, "300.00", on="2025-04-30 10:00")
-        shop.redeems(member_id, f"r-{order_id}", 100, "o-cot", on="2025-06-01 10:00")
+        shop.redeems(member_id, f"r-{order_id}", 100, f"cot-{order_id}", on="2025-06-01 10:00")
     shop.at("2026-05-02 10:00")
     shop.expires("li-lei")  # his expiry is recorded, hers is not
     for order_id in ("o-his", "o-hers"):

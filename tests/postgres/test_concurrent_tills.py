@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import signal
 import subprocess
@@ -10,11 +11,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psycopg2
 import pytest
 from shop import TILL, Shop, rules
@@ -324,3 +329,56 @@ def _assert_real_time_order(calls: list[Call]) -> None:
             ended += 1
         assert call.position is not None
         assert call.position > highest, call
+
+
+def test_reads_never_mix_two_versions_of_a_member(ledgers: list[Ledger]) -> None:
+    """Balance and lots of one answer are of one moment, whatever is written meanwhile."""
+    writer, reader = ledgers
+    stop = threading.Event()
+
+    def write() -> None:
+        for number in itertools.count():
+            if stop.is_set():
+                return
+            ask(writer, order(f"o-{number}", "100.00"))
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        for _ in range(200):
+            member = reader.member("li-lei")
+            remaining = [lot["remaining"] for lot in member["lots"]]
+            assert member["balance"]["available"] == sum(remaining)
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_refusal_after_a_lapse_has_one_answer_in_all_processes(ledgers: list[Ledger]) -> None:
+    """The same key four times at once, where deciding records a lapse before it refuses."""
+    long_ago = ledgers[0].clock() - timedelta(hours=1)
+    for number in range(10):
+        earned = msgspec.structs.replace(order(f"o-{number}", "300.00"), occurred_at=long_ago)
+        reserved = msgspec.structs.replace(
+            offset(f"r-{number}", 300, reserve=True), occurred_at=long_ago, reserve_seconds=60
+        )
+        assert [ask(ledgers[0], one).status for one in (earned, reserved)] == [201, 201]
+        too_much = offset(f"q-{number}", 9000)
+        calls = [partial(ask, ledgers[turn % 2], too_much, f"key-{number}") for turn in range(4)]
+        codes = {outcome.body.get("code") for outcome in at_once(calls)}
+        assert codes == {"over_order_share"} or codes == {"insufficient_points"}
+
+
+def test_a_locked_member_holds_up_no_other_for_long(
+    ledgers: list[Ledger], database_url: str
+) -> None:
+    with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT FROM member_states WHERE member_id = 'li-lei' FOR UPDATE")
+        commands = [order("o-1", "1.00"), order("o-2", "1.00", "han-meimei"), order("o-3", "1.00")]
+        requests = [r.Request(command=one, actor=TILL) for one in commands]
+        started = time.monotonic()
+        outcomes = ledgers[0].handle(requests)
+        assert time.monotonic() - started < 5
+        connection.rollback()
+    assert [one.status for one in outcomes] == [409, 201, 409]
+    assert outcomes[0].body["code"] == "request_in_progress"

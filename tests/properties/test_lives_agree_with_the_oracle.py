@@ -115,6 +115,7 @@ class Lives(RuleBasedStateMachine):
         self.numbers = itertools.count(1)
         self.members: list[str] = []
         self.order_times: dict[str, datetime] = {}
+        self.given_back: set[str] = set()
         self.totals_seen: Counter[str] = Counter()
 
     def teardown(self) -> None:
@@ -203,7 +204,7 @@ class Lives(RuleBasedStateMachine):
     ) -> Any:
         number = next(self.numbers)
         order_id = order or f"{member}-unknown-{number}"
-        if order is not None and self.oracle.state.orders[order].member.member_id != member:
+        if order is not None and self.is_anothers_or_refunded(order, member):
             return multiple()
         redemption_id = f"r-{number}"
         at = self.past(late)
@@ -232,8 +233,18 @@ class Lives(RuleBasedStateMachine):
             return multiple()
         return redemption_id
 
+    def is_anothers_or_refunded(self, order_id: str, member: str) -> bool:
+        """Where the ledger refuses, and PROGRAMME.md, so the oracle, says nothing."""
+        order = self.oracle.state.orders[order_id]
+        return order.member.member_id != member or order_id in self.given_back
+
     @rule(redemption=consumes(reservations), points=st.sampled_from([None, None, 100, 200, 150]))
     def capture(self, redemption: str, points: int | None) -> None:
+        order_id = self.oracle.state.redemptions[redemption].order_id
+        if order_id in self.order_times and self.is_anothers_or_refunded(
+            order_id, self.oracle.state.redemptions[redemption].member.member_id
+        ):
+            return
         outcome = self.handle(r.Capture(redemption_id=redemption, points=points))
         self.agree(outcome, self.oracle.capture(self.now, redemption, points))
 
@@ -259,6 +270,8 @@ class Lives(RuleBasedStateMachine):
         )
         result = self.oracle.refund(self.now, refund_id, order, amount, occurred_at=at)
         if self.agree(outcome, result):
+            if self.oracle.state.orders[order].refunded >= paid:
+                self.given_back.add(order)
             answer = outcome.body
             assert answer["points_clawed_back"] == result.clawed_back
             assert answer["points_restored"] == result.restored
