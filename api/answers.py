@@ -312,6 +312,27 @@ class AdjustmentAnswer(Answer):
     version = whole()
 
 
+class AdjustmentRead(Answer):
+    """An adjustment: what was asked for, by whom, and what a second person decided."""
+
+    adjustment_id = text()
+    member_id = text()
+    points = whole()
+    reason = text()
+    note = text_or_null()
+    occurred_at = moment()
+    status = text(metadata={"enum": ["booked", "waiting", "rejected"]})
+    requested_by = text(metadata={"description": "The name of the API key that asked."})
+    requested_at = moment()
+    decided_by = text_or_null(
+        metadata={"description": "The name of the key that decided; null: nobody had to, or yet."}
+    )
+    decided_at = moment_or_null()
+    decision_reason = text_or_null()
+    position = whole()
+    version = whole()
+
+
 class ProgrammeAnswer(Answer):
     """A version of the programme: when it counts, and its whole rule set."""
 

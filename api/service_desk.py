@@ -8,6 +8,7 @@ from flask import Response
 
 from api import answers, schemas
 from api.access import remaining_wait, required_position
+from api.adjustments import adjustment
 from api.blueprint import Blueprint, contract
 from api.service import service
 from api.writing import json_response, write
@@ -77,6 +78,15 @@ def adjust(body: dict[str, Any], member_id: str) -> Response:
     Over the programme's limit it answers 202 and waits for the approval of a second person.
     """
     return write(Adjust(member_id=member_id, **body))
+
+
+@blueprint.get("/adjustments/<id:adjustment_id>")
+@contract(roles=["service"], refuses=["not_found"])
+@blueprint.arguments(schemas.Query, location="query")
+@blueprint.response(200, answers.AdjustmentRead)
+def read_adjustment(query: dict[str, Any], adjustment_id: str) -> Response:
+    """An adjustment, booked, waiting or rejected: what a second person decides on."""
+    return json_response(adjustment(service().ledger, adjustment_id))
 
 
 @blueprint.post("/adjustments/<id:adjustment_id>/approve")

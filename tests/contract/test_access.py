@@ -41,6 +41,7 @@ ALLOWED = [
     ("GET", "/v1/members/m-1/history", {"service"}),
     ("GET", "/v1/members/m-1/replay?version=1", {"service"}),
     ("POST", "/v1/members/m-1/adjustments", {"service"}),
+    ("GET", "/v1/adjustments/a-1", {"service"}),
     ("POST", "/v1/adjustments/a-1/approve", {"service"}),
     ("POST", "/v1/adjustments/a-1/reject", {"service"}),
     ("POST", "/v1/members/m-1/freeze", {"service"}),

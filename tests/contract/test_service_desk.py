@@ -222,6 +222,63 @@ def test_an_adjustment_over_the_limit_waits_for_another_key(
     assert api.available(member_id) == available
 
 
+@pytest.mark.parametrize("decision", ["approve", "reject"])
+def test_who_is_to_decide_on_an_adjustment_reads_what_was_asked_and_by_whom(
+    api: Api, decision: str
+) -> None:
+    member_id, adjustment_id = api.member(), api.name("a")
+    body = {
+        "adjustment_id": adjustment_id,
+        "points": 9000,
+        "reason": "lost order",
+        "note": "slip 77",
+        "occurred_at": "2026-05-01T12:00:00+08:00",
+    }
+    path = f"/v1/adjustments/{adjustment_id}"
+    asked = api.post(f"/v1/members/{member_id}/adjustments", body, role="service").json or {}
+    answer = api.get(path, role="service")
+    assert answer.status_code == 200, answer.text
+    waiting = answer.json or {}
+    assert datetime.fromisoformat(waiting.pop("requested_at")).utcoffset() == timedelta(hours=8)
+    assert waiting == {
+        **body,
+        "member_id": member_id,
+        "status": "waiting",
+        "requested_by": "service-1",
+        "decided_by": None,
+        "decided_at": None,
+        "decision_reason": None,
+        "version": asked["version"],
+        "position": asked["position"],
+    }
+    assert answer.headers["ETag"] == f'"{asked["version"]}"'
+    reason = {"reason": "found again"} if decision == "reject" else {}
+    decided = api.post(f"{path}/{decision}", reason).json or {}
+    read = api.get(path).json or {}
+    assert datetime.fromisoformat(read["decided_at"]) <= datetime.now(UTC)
+    assert (read["status"], read["decided_by"]) == (decided["status"], "admin-1")
+    assert read["decision_reason"] == reason.get("reason")
+    assert (read["requested_by"], read["points"], read["note"]) == ("service-1", 9000, "slip 77")
+    assert (read["version"], read["position"]) == (decided["version"], decided["position"])
+
+
+def test_an_adjustment_booked_at_once_was_decided_by_nobody_else(api: Api) -> None:
+    member_id = api.member()
+    body = {"points": 50, "reason": "goodwill"}
+    made = api.post(f"/v1/members/{member_id}/adjustments", body, role="service").json or {}
+    api.post(f"/v1/members/{member_id}/adjustments", body)
+    read = api.get(f"/v1/adjustments/{made['adjustment_id']}").json or {}
+    assert (read["status"], read["points"], read["reason"]) == ("booked", 50, "goodwill")
+    assert (read["requested_by"], read["decided_by"], read["note"]) == ("service-1", None, None)
+    assert read["version"] == made["version"] + 1
+
+
+def test_an_unknown_adjustment_is_not_found(api: Api) -> None:
+    answer = api.get("/v1/adjustments/nothing")
+    assert answer.status_code == 404
+    assert problem_of(answer)["code"] == "not_found"
+
+
 def test_a_frozen_member_neither_earns_nor_redeems_until_unfrozen(api: Api) -> None:
     member_id = api.member_with(200)
     frozen = api.post(f"/v1/members/{member_id}/freeze", {"reason": "fraud?"}, role="service")
