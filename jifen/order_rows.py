@@ -12,6 +12,7 @@ import io
 import re
 import sys
 import zlib
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,7 +23,11 @@ STANDARD_INPUT: Final = Path("-")
 GZIP_MAGIC: Final = b"\x1f\x8b"
 PARQUET_MAGIC: Final = b"PAR1"
 PARQUET_ROWS_AT_ONCE: Final = 4096
+LONGEST_RECORD_LINES: Final = 20
+LONGEST_RECORD_LENGTH: Final = 64 * 1024
+"""Characters. A record of several lines that is longer has a quote that was never closed."""
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _PLAIN_DECIMAL: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
@@ -45,6 +50,8 @@ class Row(NamedTuple):
 class RowFile:
     """An order file that is being read: `header`, then its rows by iteration.
 
+    `name` is what to call it before people.
+
     Use as a context manager. `fraction_read()` is 0..1, or None where the size is not known.
 
     Raises:
@@ -55,6 +62,7 @@ class RowFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.name = "standard input" if path == STANDARD_INPUT else shown_path(path)
         self._closing = ExitStack()
         self._size: int | None = None
         self._rows_total: int | None = None
@@ -108,7 +116,7 @@ class RowFile:
             self._size = self.path.stat().st_size
         except OSError as error:
             reason = error.strerror or str(error)
-            raise ImportRefused(f"{self.path} can't be opened: {reason}.") from error
+            raise ImportRefused(f"{self.name} can't be opened: {reason}.") from error
         return raw
 
     def _open_csv(self, binary: Any) -> None:
@@ -119,9 +127,13 @@ class RowFile:
         records = _csv_records(text)
         header = next(records, None)
         if header is None:
-            raise ImportRefused(f"{self.path} is empty: it needs a header line that names columns.")
+            raise ImportRefused(f"{self.name} is empty: it needs a header line that names columns.")
         if header.damage is not None:
-            raise ImportRefused(f"The header of {self.path} can't be read: {header.damage}.")
+            raise ImportRefused(f"The header of {self.name} can't be read: {header.damage}.")
+        if not _is_utf_8(header.fields):
+            raise ImportRefused(
+                f"The header of {self.name} is not UTF-8: save the file as CSV in UTF-8."
+            )
         self.header = [name.strip() for name in header.fields]
         self._rows = records
 
@@ -133,17 +145,17 @@ class RowFile:
             import pyarrow.parquet
         except ImportError as error:
             raise ImportRefused(
-                f"{self.path} is a Parquet file, and reading Parquet needs the package pyarrow: "
+                f"{self.name} is a Parquet file, and reading Parquet needs the package pyarrow: "
                 'pip install "jifen[parquet]".'
             ) from error
         try:
             file = self._closing.enter_context(pyarrow.parquet.ParquetFile(self.path))
         except pyarrow.ArrowException as error:
-            raise ImportRefused(f"{self.path} is not a whole Parquet file: {error}.") from error
+            raise ImportRefused(f"{self.name} is not a whole Parquet file: {error}.") from error
         for field in file.schema_arrow:
             if pyarrow.types.is_timestamp(field.type) and field.type.tz is None:
                 raise ImportRefused(
-                    f"Column {field.name} of {self.path} holds times without an offset: "
+                    f"Column {field.name} of {self.name} holds times without an offset: "
                     "give the column a time zone, or write the times as text with offset."
                 )
         self.header = list(file.schema_arrow.names)
@@ -158,31 +170,78 @@ class RowFile:
                 yield Row(self._rows_read + 1, fields)
 
 
+def shown_path(path: Path) -> str:
+    """A path as text that can be printed and stored, whatever bytes its name is made of."""
+    return str(path).encode("utf-8", "replace").decode()
+
+
+def _is_utf_8(fields: Sequence[str]) -> bool:
+    return not _SURROGATE.search("".join(fields))
+
+
+class _Lines:
+    """The lines of a CSV stream as its reader takes them; those of a bad record can be given back.
+
+    Raises:
+        csv.Error: the record at hand has run on for so long that its quote can't be meant.
+    """
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text = text
+        self._given_back: deque[str] = deque()
+        self._taken: list[str] = []
+        self._length = 0
+        self.next_number = 1
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        if self._taken and (
+            len(self._taken) >= LONGEST_RECORD_LINES or self._length > LONGEST_RECORD_LENGTH
+        ):
+            raise csv.Error("a quote is opened and not closed")
+        line = self._given_back.popleft() if self._given_back else next(self._text)
+        self._taken.append(line)
+        self._length += len(line)
+        self.next_number += 1
+        return line
+
+    def begin_record(self) -> int:
+        """Forget the lines of the record before; the number of the line that comes next."""
+        self._taken.clear()
+        self._length = 0
+        return self.next_number
+
+    def give_up_record(self) -> str:
+        """The first line of the record at hand; the others will be taken again."""
+        first, *others = self._taken
+        self._given_back.extendleft(reversed(others))
+        self.next_number -= len(others)
+        return first
+
+
 def _csv_records(text: io.TextIOWrapper) -> Iterator[Row]:
-    """The records of a CSV stream; a malformed one comes with its damage, and reading goes on."""
-    taken: list[str] = []
+    """The records of a CSV stream; of a malformed one the first line alone is damaged.
 
-    def lines() -> Iterator[str]:
-        for line in text:
-            taken.append(line)
-            yield line
-
-    reader = csv.reader(lines(), strict=True)
+    What follows it is read anew: a quote that was not closed must not swallow good rows.
+    """
+    lines = _Lines(text)
+    reader = csv.reader(lines, strict=True)
     while True:
-        line = reader.line_num + 1
+        number = lines.begin_record()
         try:
             fields = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            yield Row(line, ["".join(taken).rstrip("\r\n")], f"malformed CSV ({error})")
+            yield Row(number, [lines.give_up_record().rstrip("\r\n")], f"malformed CSV ({error})")
         except (EOFError, OSError, zlib.error) as error:
-            yield Row(line, [], f"the file can't be read from here on ({error})")
+            yield Row(number, [], f"the file can't be read from here on ({error})")
             return
         else:
             if fields:
-                yield Row(line, fields)
-        taken.clear()
+                yield Row(number, fields)
 
 
 def _columns(batch: Any) -> Iterator[list[Any]]:

@@ -99,6 +99,33 @@ def test_a_malformed_row_is_damaged_alone(written: Written) -> None:
     assert rows[1] == Row(3, ["2", "c"])
 
 
+def test_an_unclosed_quote_swallows_no_good_row(written: Written) -> None:
+    good = [f"{number},a\n" for number in range(3, 1003)]
+    _, rows = rows_of(written('order_id,note\n2,"a\n' + "".join(good)))
+    assert rows[0] == Row(2, ['2,"a'], "malformed CSV (a quote is opened and not closed)")
+    assert rows[1:] == [Row(number, [str(number), "a"]) for number in range(3, 1003)]
+
+
+def test_an_unclosed_quote_near_the_end_swallows_no_good_row(written: Written) -> None:
+    _, rows = rows_of(written('order_id,note\n2,"a\n3,b\n\n5,"c\nd"\n'))
+    assert (rows[0].line, rows[0].fields) == (2, ['2,"a'])
+    assert rows[0].damage is not None
+    assert rows[1:] == [Row(3, ["3", "b"]), Row(5, ["5", "c\nd"])]
+
+
+def test_a_few_endless_lines_do_not_hold_the_rest_back(written: Written) -> None:
+    long = "x" * 70_000
+    _, rows = rows_of(written(f'order_id,note\n2,"{long}\n3,b\n4,{long}\n'))
+    assert [row.damage is None for row in rows] == [False, True, True]
+    assert rows[2].fields == ["4", long]
+
+
+def test_a_header_that_is_not_utf_8_is_refused_with_how_to_save_it(written: Written) -> None:
+    for header in ((HEADER.strip() + ",备注\n").encode("gbk"), HEADER.encode("utf-16")):
+        with pytest.raises(ImportRefused, match="not UTF-8: save the file as CSV in UTF-8"):
+            RowFile(written(header))
+
+
 def test_a_file_cut_off_in_the_middle_says_from_which_line_it_is_unreadable(
     written: Written,
 ) -> None:
@@ -271,6 +298,7 @@ def test_a_refund_row_becomes_a_refund_of_its_order() -> None:
         order_id="o-1",
         amount=Decimal("48.60"),
         occurred_at=datetime(2026, 5, 3, 12, tzinfo=UTC),
+        member_id="m-1",
     )
 
 
@@ -313,3 +341,10 @@ def test_standard_input_is_read_as_a_stream(
             assert file.header[0] == "order_id"
             assert len(list(file)) == 1
             assert file.fraction_read() is None
+            assert file.name == "standard input"
+
+
+def test_one_is_one_row_and_two_are_two_rows() -> None:
+    one = ImportResult(read=1, booked=1, orders=1, seconds=1.0).summary()
+    assert one.startswith("1 row in 1.0 s (1/s): 1 order and 0 refunds booked,")
+    assert "2 rows in" in ImportResult(read=2, seconds=1.0).summary()
