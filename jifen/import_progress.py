@@ -10,7 +10,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from jifen.order_files import ImportResult
+from jifen.order_files import ImportResult, counted
 
 SECONDS_BETWEEN_LINES: Final = 5.0
 
@@ -63,8 +63,8 @@ def _lines(console: Console) -> Show:
 
 def _counts(result: ImportResult) -> str:
     return (
-        f"{result.read:,} rows, {result.rows_per_second:,.0f}/s, {result.repeated:,} already "
-        f"there, {result.rejected:,} rejected"
+        f"{counted(result.read, 'row')}, {result.rows_per_second:,.0f}/s, "
+        f"{result.repeated:,} already there, {result.rejected:,} rejected"
     )
 
 

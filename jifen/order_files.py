@@ -21,16 +21,16 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Final, Protocol, TextIO
 
-from jifen.order_rows import STANDARD_INPUT, ImportRefused, Row, RowFile
+from jifen.order_rows import STANDARD_INPUT, ImportRefused, Row, RowFile, shown_path
 from ledger.events import Actor
 from ledger.requests import Accrue, Command, Outcome, Refund, Request
 
@@ -71,6 +71,7 @@ class ImportResult:
 
     `read` = `booked` + `repeated` + `rejected`. `orders` and `refunds` are the kinds of `booked`.
     `last_line` is the line of the last row dealt with; `fraction` of the file read, if known.
+    `older_rejects` is a reject file of an import before, at the name that this one would have used.
     """
 
     read: int = 0
@@ -84,6 +85,7 @@ class ImportResult:
     fraction: float | None = None
     interrupted: bool = False
     rejects: Path | None = None
+    older_rejects: Path | None = None
 
     @property
     def exit_status(self) -> int:
@@ -98,18 +100,27 @@ class ImportResult:
     def summary(self) -> str:
         """The result in words, for people."""
         text = (
-            f"{self.read:,} rows in {self.seconds:,.1f} s ({self.rows_per_second:,.0f}/s): "
-            f"{self.orders:,} orders and {self.refunds:,} refunds booked, "
+            f"{counted(self.read, 'row')} in {self.seconds:,.1f} s "
+            f"({self.rows_per_second:,.0f}/s): "
+            f"{counted(self.orders, 'order')} and {counted(self.refunds, 'refund')} booked, "
             f"{self.repeated:,} already there, {self.rejected:,} rejected."
         )
         if self.rejects is not None:
-            text += f" Rejected rows, with line and reason: {self.rejects}"
+            text += f" Rejected rows, with line and reason: {shown_path(self.rejects)}"
+        if self.older_rejects is not None:
+            older = shown_path(self.older_rejects)
+            text += f" ({older} was there before and stays as it is.)"
         if self.interrupted:
             text += (
                 f" Broken off after line {self.last_line}: all up to there is dealt with; "
                 "the same command again goes on, and books nothing twice."
             )
         return text
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 class RowRejected(Exception):  # noqa: N818 - the row is at fault, not the program
@@ -130,7 +141,8 @@ def import_orders(
         ledger: takes the commands, `batch_size` at a time.
         path: CSV, gzip'd CSV or Parquet.
         rejects: where bad rows go; by default FILE.rejects.csv beside the file. Made only when
-            there is one.
+            there is one. A file that is there already may be in somebody's hands, who mends it: it
+            stays, and the next free name is taken (FILE.rejects.2.csv).
         progress: called after every batch with the result so far.
         batch_size: rows read, booked and reported at once, in all lanes together.
 
@@ -140,7 +152,8 @@ def import_orders(
     result = ImportResult()
     started = time.monotonic()
     with RowFile(path) as file, _reject_file(path, rejects, file.header) as reject_file:
-        reading = RowReading(file.header, path.name)
+        result.older_rejects = reject_file.older
+        reading = RowReading(file.header, file.name)
         rows = iter(file)
         with Lanes(ledger) as lanes, _interrupts() as interrupted:
             while batch := list(islice(rows, batch_size)):
@@ -230,10 +243,13 @@ def _book(
 
 def _reason(body: Mapping[str, Any]) -> str:
     """A refusal's sentence, with the fields at fault where it names any."""
-    fields = [
-        f"{field}: {' '.join(sentences)}" for field, sentences in body.get("errors", {}).items()
-    ]
-    return " ".join([body["detail"], *(line for line in fields if line not in body["detail"])])
+    detail: str = body["detail"]
+    fields = {field: " ".join(said) for field, said in body.get("errors", {}).items()}
+    if detail in fields.values():
+        return " ".join(f"{field}: {said}" for field, said in fields.items())
+    return " ".join(
+        [detail, *(f"{field}: {said}" for field, said in fields.items() if said not in detail)]
+    )
 
 
 class RowReading:
@@ -247,7 +263,7 @@ class RowReading:
         _check_header(header, file_name)
         place = {name: index for index, name in enumerate(header)}
         self._width = len(header)
-        self._file_name = file_name[:60]
+        self._file_name = Path(file_name).name[:60]
         self._order_id, self._member_id, self._occurred_at, self._amount = (
             place[name] for name in REQUIRED_COLUMNS
         )
@@ -302,7 +318,7 @@ class RowReading:
         )
 
     def _refund(self, fields: Sequence[str]) -> Refund:
-        _identifier("member_id", fields[self._member_id])
+        member_id = _identifier("member_id", fields[self._member_id])
         order_id = _identifier("order_id", fields[self._order_id])
         amount = _amount(fields[self._amount])
         occurred_at = _moment(fields[self._occurred_at])
@@ -316,6 +332,7 @@ class RowReading:
             order_id=order_id,
             amount=amount,
             occurred_at=occurred_at,
+            member_id=member_id,
         )
 
     def _kept(self, fields: Sequence[str]) -> dict[str, str]:
@@ -400,6 +417,7 @@ class RejectFile:
 
     def __init__(self, path: Path, header: Sequence[str]) -> None:
         self._path = path
+        self.older = path if path.is_file() else None
         # Of a reject file imported again, the old reasons give way to the new ones.
         self._kept = [index for index, name in enumerate(header) if name not in REJECT_COLUMNS]
         self._header = [header[index] for index in self._kept]
@@ -410,12 +428,9 @@ class RejectFile:
     def write(self, row: Row, code: str, reason: str) -> None:
         """Put a row aside."""
         if self._stream is None:
-            self._stream = self._path.open(
-                "w", encoding="utf-8", errors="surrogateescape", newline=""
-            )
+            self.written, self._stream = _open_free(self._path)
             self._writer = csv.writer(self._stream)
             self._writer.writerow([*REJECT_COLUMNS, *self._header])
-            self.written = self._path
         whole = len(row.fields) == self._width
         fields = [row.fields[index] for index in self._kept] if whole else row.fields
         self._writer.writerow([row.line, code, reason, *fields])
@@ -427,6 +442,18 @@ class RejectFile:
             self._stream.close()
 
 
+def _open_free(path: Path) -> tuple[Path, TextIO]:
+    """The file of that name, or of the next one that is free: NAME.2.csv, NAME.3.csv ..."""
+    if path.exists() and not path.is_file():
+        # A device or a pipe was named: it holds nothing to be overwritten.
+        return path, path.open("w", encoding="utf-8", errors="surrogateescape", newline="")
+    for number in count(1):
+        free = path if number == 1 else path.with_name(f"{path.stem}.{number}{path.suffix}")
+        with suppress(FileExistsError):
+            return free, free.open("x", encoding="utf-8", errors="surrogateescape", newline="")
+    raise AssertionError("numbers do not end")
+
+
 @contextmanager
 def _reject_file(path: Path, chosen: Path | None, header: Sequence[str]) -> Iterator[RejectFile]:
     where = chosen or _rejects_beside(path)
@@ -434,6 +461,8 @@ def _reject_file(path: Path, chosen: Path | None, header: Sequence[str]) -> Iter
         raise ImportRefused(f"The reject file {where} must not be the order file itself.")
     if not where.parent.is_dir():
         raise ImportRefused(f"There is no folder {where.parent} for the reject file.")
+    if not os.access(where.parent, os.W_OK) and not where.exists():
+        raise ImportRefused(f"The reject file {where} can't be made: choose one with --rejects.")
     rejects = RejectFile(where, header)
     try:
         yield rejects

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from jifen.commands.grammar import Commands, add_command, add_group
+from ledger.memory import collect_seldom
 from ledger.settings import Settings
 
 
@@ -26,7 +27,9 @@ def add_to(commands: Commands) -> None:
         type=Path,
         metavar="FILE",
         help="where rows go that are not booked, with line and reason "
-        "(default: FILE.rejects.csv beside the file)",
+        "(default: FILE.rejects.csv beside the file; for standard input, orders.rejects.csv in the "
+        "working directory). A file that is there stays: the next free name is taken, such as "
+        "FILE.rejects.2.csv",
     )
 
 
@@ -37,6 +40,7 @@ def orders(arguments: argparse.Namespace, settings: Settings) -> int:
     from jifen.wiring import opened
 
     with opened(settings) as ready, import_progress() as progress:
+        collect_seldom()
         result = import_orders(
             ready.ledger, arguments.file, rejects=arguments.rejects, progress=progress
         )

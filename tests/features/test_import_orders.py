@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import os
 import signal
 import subprocess
 import sys
@@ -133,7 +134,67 @@ def test_a_refund_row_takes_back_what_its_order_earned_once(ledger: Ledger, orde
     assert ledger.member("m-1")["balance"]["available"] == 50
 
 
+def test_a_refund_row_that_names_another_member_is_rejected(ledger: Ledger, orders: Path) -> None:
+    orders.write_text(
+        HEADER + "o-1,m-1,2026-03-01T12:00:00+08:00,100.00,order,,\n"
+        "o-2,m-2,2026-03-01T12:00:00+08:00,50.00,order,,\n"
+        "o-1,m-2,2026-03-02T12:00:00+08:00,30.00,refund,f-1,\n"
+    )
+    result = import_orders(ledger, orders)
+    assert (result.orders, result.refunds, result.rejected) == (2, 0, 1)
+    assert rejected_rows(result)[0]["reject_code"] == "not_eligible"
+    assert ledger.member("m-1")["balance"]["available"] == 100
+
+
 # Bad rows
+
+
+def test_a_reject_file_in_somebody_s_hands_is_never_overwritten(
+    ledger: Ledger, orders: Path
+) -> None:
+    orders.write_text(HEADER + "o-1,m-1,today,1.00,,,\n")
+    first = import_orders(ledger, orders).rejects
+    assert first == orders.with_name("orders.csv.rejects.csv")
+    first.write_text("being mended")
+    for number in (2, 3):
+        again = import_orders(ledger, orders)
+        assert again.rejects == orders.with_name(f"orders.csv.rejects.{number}.csv")
+        assert again.older_rejects == first
+        assert f"{first} was there before and stays as it is" in again.summary()
+    assert first.read_text() == "being mended"
+    chosen = import_orders(ledger, orders, rejects=first)
+    assert chosen.rejects == orders.with_name("orders.csv.rejects.4.csv")
+
+
+def test_a_clean_import_says_that_an_older_reject_file_is_still_there(
+    ledger: Ledger, orders: Path
+) -> None:
+    orders.write_text(HEADER + "o-1,m-1,2026-03-01T12:00:00+08:00,1.00,,,\n")
+    older = orders.with_name("orders.csv.rejects.csv")
+    older.write_text("of a time before")
+    result = import_orders(ledger, orders)
+    assert result.rejects is None
+    assert f"{older} was there before" in result.summary()
+    older.unlink()
+    assert "there before" not in import_orders(ledger, orders).summary()
+
+
+def test_a_file_whose_name_is_not_utf_8_is_imported(ledger: Ledger, tmp_path: Path) -> None:
+    orders = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xb6\xa9\xb5\xa5.csv"))
+    orders.write_text(HEADER + "o-1,m-1,2026-03-01T12:00:00+08:00,1.00,,,\no-2,m-1,today,1.00,,,\n")
+    result = import_orders(ledger, orders)
+    assert (result.booked, result.rejected) == (1, 1)
+    assert "????.csv.rejects.csv" in result.summary()
+    request_ids = {event.event.meta.request_id for event in ledger.events_of("m-1")}
+    assert request_ids == {"????.csv:2"}
+
+
+def test_a_reason_is_said_once_with_the_field_at_fault(ledger: Ledger, orders: Path) -> None:
+    orders.write_text(HEADER + "o-1,m-1,2099-03-01T12:00:00+08:00,5.00,,,\n")
+    (row,) = rejected_rows(import_orders(ledger, orders))
+    field, _, sentence = row["reject_reason"].partition(": ")
+    assert field == "occurred_at"
+    assert row["reject_reason"].count(sentence) == 1
 
 
 def test_bad_rows_go_to_the_reject_file_and_the_rest_is_booked(
