@@ -166,7 +166,7 @@ def history_page(
 
     `start` ≤ occurred_at < `end`. Times are in `zone`, by default the programme's. `incomplete`
     says that the view lacks an event of this member: its balances here are then not to be trusted
-    until the view has been rebuilt. Empty for an unknown member.
+    until the view has been rebuilt. Empty for an unknown member. All of it is as of one moment.
 
     Raises `InvalidRequest` for a limit, order, kind or cursor that can't be right, and `Refusal`
     `view_behind` before the view exists.
@@ -177,13 +177,17 @@ def history_page(
         "member_id": member_id, "after": after, "start": start, "end": end, "kind": kind,
         "limit": limit + 1,
     }  # fmt: skip
-    with database.transaction() as query:
-        if not _exists(query):
-            raise Refusal("view_behind", "The history is being made; ask again in a moment.")
-        incomplete = is_incomplete(query, VIEW.name, member_id)
-        zone = zone or _programme_zone(query)
-        query.execute(_PAGE[order], parameters)
-        rows = query.fetchall()
+    for _ in range(_ATTEMPTS):
+        with database.snapshot() as query:
+            table = _table(query)
+            incomplete = is_incomplete(query, VIEW.name, member_id)
+            zone = zone or _programme_zone(query)
+            query.execute(_PAGE[order], parameters)
+            rows = query.fetchall()
+            if table == _table_by_now(query):
+                break
+    else:
+        raise _not_there()
     entries = [_entry(row, zone) for row in rows[:limit]]
     more = len(rows) > limit
     return {
@@ -237,10 +241,33 @@ def _version_of(cursor: str, order: str) -> int:
     raise InvalidRequest("cursor", "Give the next_cursor of the page before, with the same order.")
 
 
-def _exists(query: Cursor) -> bool:
-    query.execute("SELECT to_regclass(%s) IS NOT NULL", (f"{VIEW.schema}.entries",))
-    row = query.fetchone()
-    return bool(row and row[0])
+# A query's names are looked up as of now, its rows as of the snapshot. Where a rebuilt view has
+# taken the place of the one in the snapshot, its last rows are not in the snapshot.
+_TABLE: Final = """
+    SELECT pg_class.oid FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE nspname = %s AND relname = 'entries'
+"""
+_ATTEMPTS: Final = 5
+
+
+def _table(query: Cursor) -> int:
+    """Which table the view was at the moment of the snapshot."""
+    query.execute(_TABLE, (VIEW.schema,))
+    row: tuple[int] | None = query.fetchone()
+    if row is None:
+        raise _not_there()
+    return row[0]
+
+
+def _table_by_now(query: Cursor) -> int | None:
+    """Which table the view's name leads to by now."""
+    query.execute("SELECT to_regclass(%s)::oid", (f"{VIEW.schema}.entries",))
+    row: tuple[int | None] | None = query.fetchone()
+    return row[0] if row else None
+
+
+def _not_there() -> Refusal:
+    return Refusal("view_behind", "The history is being made; ask again in a moment.")
 
 
 class _Rules(msgspec.Struct):
