@@ -31,10 +31,22 @@ def add_to(commands: Commands) -> None:
     add_command(
         group, "list", list_all, about="list all keys, without secrets", example="jifen keys list"
     )
-    parser = add_command(
-        group, "revoke", revoke, about="end a key, at once", example="jifen keys revoke till-12"
+    rotate_parser = add_command(
+        group,
+        "rotate",
+        rotate,
+        about="give a key a new secret and print it, this once; the old one ends within 5 seconds",
+        example="jifen keys rotate till-12",
     )
-    parser.add_argument("key", metavar="KEY", help="its id or its name")
+    revoke_parser = add_command(
+        group,
+        "revoke",
+        revoke,
+        about="end a key for good, within 5 seconds",
+        example="jifen keys revoke till-12",
+    )
+    for parser in (rotate_parser, revoke_parser):
+        parser.add_argument("key", metavar="KEY", help="its id or its name")
 
 
 def create(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -62,6 +74,23 @@ def list_all(arguments: argparse.Namespace, settings: Settings) -> int:
                 roles = ",".join(key.roles)
                 print(f"{key.id:24} {key.name:24} {roles}, made {key.created_at:%Y-%m-%d}{ended}")
             after = page[-1].id
+    return 0
+
+
+def rotate(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Make a new secret for a key, named by its id or its name; the only time it can be seen."""
+    from api.keys import rotate_key
+    from jifen.wiring import opened
+
+    with opened(settings) as ready:
+        key_id = _id_of(ready.database, arguments.key)
+        with ready.database.transaction() as cursor:
+            key, plain = rotate_key(cursor, key_id)
+    print(plain)
+    print(
+        f"Rotated key {key.id}, {key.name}. It is not shown again; within 5 seconds the old one ends.",
+        file=sys.stderr,
+    )
     return 0
 
 
