@@ -88,7 +88,8 @@ def rotate(arguments: argparse.Namespace, settings: Settings) -> int:
             key, plain = rotate_key(cursor, key_id)
     print(plain)
     print(
-        f"Rotated key {key.id}, {key.name}. It is not shown again; within 5 seconds the old one ends.",
+        f"Rotated key {key.id}, {key.name}. It is not shown again; the old one ends within "
+        "5 seconds.",
         file=sys.stderr,
     )
     return 0

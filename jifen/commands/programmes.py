@@ -3,9 +3,14 @@
 import argparse
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jifen.commands.grammar import Commands, add_command, add_group, moment
 from ledger.settings import Settings
+
+if TYPE_CHECKING:
+    from ledger.programme.model import Programme
+    from ledger.programme.versions import ProgrammeHistory
 
 
 def add_to(commands: Commands) -> None:
@@ -39,10 +44,16 @@ def add_to(commands: Commands) -> None:
 
 def check(arguments: argparse.Namespace, settings: Settings) -> int:
     """Read the file; 2 and all its errors where it can't be published."""
+    from jifen.commands.programme_idle import idle_sections
     from ledger.programme import read_programme
 
     programme = read_programme(_text(arguments.file))
     print(f"{arguments.file}: the programme {programme.code} can be published.")
+    if idle := idle_sections(programme):
+        print(
+            f"Checked and kept, but idle in this version of Jifen: {', '.join(idle)}. "
+            "What they rule takes effect once a later version brings it."
+        )
     return 0
 
 
@@ -54,10 +65,25 @@ def publish(arguments: argparse.Namespace, settings: Settings) -> int:
     programme = read_programme(_text(arguments.file))
     effective_at = arguments.effective_at or datetime.now(UTC)
     with opened(settings) as ready:
+        same = _version_with(ready.ledger.programmes(), programme)
         outcome = ready.ledger.publish(programme, effective_at=effective_at, actor=OPERATOR)
+    version = outcome.body["version"]
     done = "Was published before" if outcome.replayed else "Published"
-    print(f"{done}: version {outcome.body['version']}, from {outcome.body['effective_at']} on.")
+    print(f"{done}: version {version}, from {outcome.body['effective_at']} on.")
+    if same is not None and same != version:
+        print(f"Its rules are the same as those of version {same}.")
     return 0
+
+
+def _version_with(history: "ProgrammeHistory", programme: "Programme") -> int | None:
+    """The latest version that has the same rules."""
+    from ledger.programme.reading import rules_to_json
+
+    rules = rules_to_json(programme)
+    for version in reversed(history.versions):
+        if rules_to_json(version.programme) == rules:
+            return version.number
+    return None
 
 
 def _text(path: Path) -> str:

@@ -24,8 +24,10 @@ import pytest
 from psycopg2 import sql
 
 from jifen.cli import main
+from jifen.commands.programme_idle import IDLE
 from jifen.commands.refusals import as_sentence
 from jifen.serve import WORKER_STOP_SECONDS
+from ledger.programme import shipped_text
 from ledger.settings import Settings
 from ledger.store.migrate import MigrationError
 
@@ -43,6 +45,7 @@ COMMANDS = [
     "keys",
     "keys create",
     "keys list",
+    "keys rotate",
     "keys revoke",
 ]
 ORDERS = """order_id,member_id,occurred_at,amount
@@ -205,6 +208,40 @@ def test_the_same_programme_published_twice_is_one_version(here: Path, capsys: C
     assert capsys.readouterr().out.startswith("Was published before: version 2,")
 
 
+def test_the_same_rules_published_from_another_time_on_are_said_to_be_the_same(
+    here: Path, capsys: Capture
+) -> None:
+    (here / "mine.toml").write_text(PROGRAMME)
+    assert main(["programme", "publish", "mine.toml"]) == 0
+    assert "the same as" not in capsys.readouterr().out
+    assert main(["programme", "publish", "mine.toml"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("Published: version 3, from ")
+    assert "Its rules are the same as those of version 2." in printed
+
+
+def test_a_check_names_the_sections_that_lie_idle_in_this_version(
+    here: Path, capsys: Capture
+) -> None:
+    (here / "retail.toml").write_text(shipped_text("retail"), encoding="utf-8")
+    assert main(["programme", "check", "retail.toml"]) == 0
+    printed = capsys.readouterr().out
+    for section in ("newcomer", "referral", "tiers", "coupons", "rewards", "earning.activities"):
+        assert section in printed
+    for live in ("earning,", "points,", "redemption,", "earning.rate"):
+        assert live not in printed
+    (here / "mine.toml").write_text(PROGRAMME + '[earning]\nrate = "2"\n')
+    assert main(["programme", "check", "mine.toml"]) == 0
+    assert "idle" not in capsys.readouterr().out
+
+
+def test_the_operators_guide_names_every_section_that_lies_idle() -> None:
+    guide = Path(__file__).parents[2] / "docs" / "guides" / "operator.md"
+    paragraph = guide.read_text(encoding="utf-8").partition("do not act yet:")[2]
+    named = re.findall(r"`([^`]+)`", paragraph.partition("\n\n")[0])
+    assert named == list(IDLE)
+
+
 def test_a_time_without_offset_is_refused(here: Path, capsys: Capture) -> None:
     with pytest.raises(SystemExit) as end:
         main(["jobs", "run", "expire-points", "--as-of", "2026-01-01"])
@@ -273,6 +310,12 @@ def test_a_key_is_shown_once_listed_without_secret_and_revoked_by_name(
     assert key not in listed
     assert main(["keys", "create", "till-12", "--role", "pos"]) == 2
     assert "till-12" in refusal(capsys)
+    assert main(["keys", "rotate", "till-12"]) == 0
+    another = capsys.readouterr().out.strip()
+    assert another.startswith(key.rpartition("_")[0][:10])
+    assert another != key
+    assert main(["keys", "rotate", "nobody"]) == 2
+    assert "nobody" in refusal(capsys)
     assert main(["keys", "revoke", "till-12"]) == 0
     capsys.readouterr()
     assert main(["keys", "list"]) == 0
