@@ -1,6 +1,5 @@
 """The API as Granian loads it: `make_app` in each worker process, after the fork."""
 
-import gc
 import signal
 from typing import TYPE_CHECKING
 
@@ -19,11 +18,9 @@ def make_app() -> "Flask":
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # Imported only now: that takes most of the time.
     from jifen.wiring import make_api
+    from ledger.memory import collect_seldom
     from ledger.settings import Settings
 
     app = make_api(Settings.from_environment())
-    # What is there now stays for the life of the process: the collector need not look at it
-    # again and again, nor look for rings after every few hundred objects of a request.
-    gc.freeze()
-    gc.set_threshold(20_000, 50, 100)
+    collect_seldom()
     return app

@@ -28,7 +28,7 @@ def eligible_amount(rules: EarningRules, amount: Decimal, items: Sequence[OrderI
     A share is amount × item.amount / Σ item.amount, unrounded. Items whose amounts are all 0
     count as not given.
     """
-    total = sum((item.amount for item in items), Decimal(0))
+    total = sum((item.amount for item in items), Decimal(0)) if items else None
     if not total:
         return exact(amount)
     kept = sum(
@@ -53,7 +53,11 @@ def earn_on_order(
     eligible = eligible_amount(rules, amount, items)
     product = eligible * exact(rules.rate) if rules.rate != 1 else eligible
     points = floor_points(product)
-    rows = [BreakdownRow(rule="spend", base=cents(eligible), rate=rules.rate, points=points)]
+    rows = [
+        BreakdownRow(
+            rule="spend", base=cents(eligible) if items else amount, rate=rules.rate, points=points
+        )
+    ]
     multiplier = rules.level_multipliers.get(level) if level is not None else None
     if multiplier is not None and multiplier != 1:
         product *= exact(multiplier)

@@ -218,6 +218,7 @@ class Ledger:
                 self._decide(unit, request, now, index) for index, request in enumerate(requests)
             ]
             positions = unit.write(now)
+            unit.forget()
             for outcome in outcomes:
                 if outcome.last_event in positions:
                     outcome.body["position"] = positions[outcome.last_event]

@@ -19,6 +19,7 @@ from typing import Final
 
 from ledger.errors import Refusal
 from ledger.log_lines import log_to
+from ledger.memory import collect_seldom
 from ledger.settings import Settings, SettingsError
 from ledger.store.database import Database
 from projections.follower import NOT_THE_EVENTS_FAULT, RETRY_PAUSE_SECONDS, Follower, Step
@@ -140,6 +141,7 @@ def main() -> int:
     )
     # Where processors are short a till must not wait for a view: views catch up afterwards.
     os.nice(_NICENESS)
+    collect_seldom()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

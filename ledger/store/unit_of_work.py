@@ -600,6 +600,10 @@ class UnitOfWork:
             for place, event in enumerate(self._appending)
         }
 
+    def forget(self) -> None:
+        """Let go of the members, who know this transaction: no ring is left to the collector."""
+        self._members.clear()
+
     def _changed_parts(self) -> Iterator[Statement]:
         """Parts that a command changed: into their new entry, or over the old one."""
         updates: list[tuple[str, str, str]] = []
