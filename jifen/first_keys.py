@@ -1,4 +1,7 @@
-"""The first API keys: made at the first start, one for each role, and shown at every start.
+"""The first API keys: made at the first start, one for each role, and shown.
+
+On a terminal every start shows them; elsewhere, where a log may be collected, only the one that
+made them.
 
 The database holds their hashes only. The keys themselves stand in `keys.json` in the data
 directory, readable by its owner alone, so that a second start can show them again. Whoever has
@@ -9,6 +12,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from api.keys import ROLES, ApiKey, ensure_key, find_key, list_keys
@@ -20,7 +24,15 @@ FILE_NAME = "keys.json"
 CHOSEN = "JIFEN_ADMIN_KEY"
 
 
-def first_keys(settings: Settings, database: Database) -> dict[str, str | None]:
+@dataclass(frozen=True, slots=True)
+class FirstKeys:
+    """The first key of each role, None where it can't be shown; and the roles it was new for."""
+
+    by_role: Mapping[str, str | None]
+    new: frozenset[str]
+
+
+def first_keys(settings: Settings, database: Database) -> FirstKeys:
     """The key of each role; made where no key was ever made for it.
 
     None where it can't be shown: its file was deleted, or it was rotated or revoked since. What
@@ -42,7 +54,8 @@ def first_keys(settings: Settings, database: Database) -> dict[str, str | None]:
     for role, key in new.items():
         ensure_key(database, key, [role], _name(role))
     known = {**written, **new}
-    return {role: _if_alive(database, known.get(role)) for role in ROLES}
+    by_role = {role: _if_alive(database, known.get(role)) for role in ROLES}
+    return FirstKeys(by_role, frozenset(new))
 
 
 def _name(role: str) -> str:

@@ -12,14 +12,14 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from jifen.embedded import EmbeddedPostgres, EmbeddedPostgresError
-from jifen.first_keys import first_keys
+from jifen.first_keys import FirstKeys, first_keys
 from jifen.processes import Child
 from jifen.refused import Refused
 from jifen.welcome import address, readiness, welcome
@@ -73,7 +73,7 @@ class Service:
         settings: Settings,
         url: str,
         parts: Collection[str],
-        keys: Mapping[str, str | None],
+        keys: FirstKeys,
         embedded: EmbeddedPostgres | None,
     ) -> None:
         self._settings = settings
@@ -130,7 +130,8 @@ class Service:
             _say(f"Running: {names}, without the API. Ctrl-C stops.")
             self._welcomed = True
         elif (answer := readiness(self._settings)) == "":
-            _say(welcome(self._settings, self._keys, _log_folder(self._settings)))
+            logs = _log_folder(self._settings)
+            _say(welcome(self._settings, self._keys, logs, secrets=sys.stdout.isatty()))
             self._welcomed = True
         elif time.monotonic() >= self._impatient_at:
             self._impatient_at = time.monotonic() + IMPATIENCE_SECONDS

@@ -7,7 +7,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
-from jifen.first_keys import FILE_NAME
+from jifen.first_keys import FILE_NAME, FirstKeys
 from ledger.settings import Settings
 
 # Always the same content: sent again, on a second start too, they answer as the first time.
@@ -37,19 +37,27 @@ def readiness(settings: Settings) -> str:
         return f"does not answer ({problem})"
 
 
-def welcome(settings: Settings, keys: Mapping[str, str | None], logs: Path | None) -> str:
-    """The text for the terminal. A key that is None can't be shown any more."""
+def welcome(settings: Settings, keys: FirstKeys, logs: Path | None, *, secrets: bool) -> str:
+    """The text that says that the service is ready. A key that is None can't be shown any more.
+
+    Without `secrets` a key is shown only by the start that has made it: what is printed goes to a
+    log that others read. The requests then take it from its file.
+    """
     at = address(settings)
+    shown = {
+        role: secret if secrets or role in keys.new else None
+        for role, secret in keys.by_role.items()
+    }
     lines = [
         "",
         f"Jifen is ready at {at}    (reference of the API: {at}/docs)",
         "",
         "API keys by role:",
-        *(f"  {role:8} {secret or '(not shown)'}" for role, secret in keys.items()),
+        *(f"  {role:8} {secret or '(not shown)'}" for role, secret in shown.items()),
         *_about_keys(settings, keys),
         "",
         "A first member, and the points of a first order:",
-        *_requests(at, keys),
+        *_requests(at, _authorization(settings, keys, shown)),
         "",
         f"Ctrl-C stops everything.{f' Logs: {logs}' if logs else ''}",
         "",
@@ -57,24 +65,40 @@ def welcome(settings: Settings, keys: Mapping[str, str | None], logs: Path | Non
     return "\n".join(lines)
 
 
-def _about_keys(settings: Settings, keys: Mapping[str, str | None]) -> list[str]:
+def _about_keys(settings: Settings, keys: FirstKeys) -> list[str]:
     lines = []
-    if any(keys.values()):
-        lines.append(f"  They stand in {settings.data_dir / FILE_NAME} too, for your eyes only.")
-    if not all(keys.values()):
-        lines.append("  What is not shown was made before, or revoked: `jifen keys create` makes")
-        lines.append("  another, `jifen keys list` tells what there is.")
+    if any(keys.by_role.values()):
+        lines.append(f"  They stand in {_key_file(settings)}, for your eyes only.")
+    if not all(keys.by_role.values()):
+        lines.append("  What stands there no more was made before, or revoked: `jifen keys create`")
+        lines.append("  makes another, `jifen keys list` tells what there is.")
     return lines
 
 
-def _requests(at: str, keys: Mapping[str, str | None]) -> list[str]:
-    secret = keys.get("pos") or keys.get("admin") or "YOUR_KEY"
+def _key_file(settings: Settings) -> Path:
+    return settings.data_dir.absolute() / FILE_NAME
+
+
+def _authorization(settings: Settings, keys: FirstKeys, shown: Mapping[str, str | None]) -> str:
+    """The header of the first requests as a word for the shell, the key in it or read there."""
+    for role in ("pos", "admin"):
+        if secret := shown.get(role):
+            return shlex.quote(f"Authorization: Bearer {secret}")
+        if keys.by_role.get(role):
+            # sed is everywhere; the file has one key a line.
+            program = f's/^ *"{role}": "\\(.*\\)",*$/\\1/p'
+            read = f"sed -n {shlex.quote(program)} {shlex.quote(str(_key_file(settings)))}"
+            return f'"Authorization: Bearer $({read})"'
+    return "'Authorization: Bearer YOUR_KEY'"
+
+
+def _requests(at: str, authorization: str) -> list[str]:
     lines = []
     for path, body in (("/v1/members", FIRST_MEMBER), ("/v1/accruals", FIRST_ORDER)):
         lines += [
             "",
             f"  curl -sw '\\n' {at}{path} \\",
-            f"    -H {shlex.quote(f'Authorization: Bearer {secret}')} \\",
+            f"    -H {authorization} \\",
             "    -H 'Content-Type: application/json' \\",
             f"    -d {shlex.quote(json.dumps(body, ensure_ascii=False))}",
         ]
