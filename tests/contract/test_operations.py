@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import requests
@@ -14,7 +16,7 @@ from calling import Api, Served
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.app import create_app
-from api.logs import REQUESTS, JsonLines
+from api.logs import REQUESTS, JsonLines, log_to
 from ledger.events import Actor
 from ledger.ledger import Ledger
 from ledger.programme import read_programme, shipped_text
@@ -184,6 +186,46 @@ def test_the_log_is_json_lines_whoever_writes_to_it() -> None:
     assert "RuntimeError: why" in json.loads(JsonLines().format(record))["traceback"]
     request = logging.LogRecord(REQUESTS, logging.INFO, "", 0, '{"status":200}', (), None)
     assert JsonLines().format(request) == '{"status":200}'
+
+
+class Writes(io.RawIOBase):
+    """What stands behind a process's output: it keeps what each call of write brought."""
+
+    def __init__(self) -> None:
+        self.calls: list[bytes] = []
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, data: Any, /) -> int:
+        """Keep it."""
+        self.calls.append(bytes(data))
+        return len(data)
+
+
+@pytest.fixture
+def logging_as_it_was() -> Iterator[None]:
+    """What a test does to the root logger is undone."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+
+
+@pytest.mark.parametrize("line_buffering", [False, True], ids=["a file", "a terminal"])
+@pytest.mark.usefixtures("logging_as_it_was")
+def test_a_log_line_is_one_call_of_write(api: Api, line_buffering: bool) -> None:
+    """Lines of several workers don't mix, and a request waits for one system call, no more."""
+    writes = Writes()
+    buffered = io.BufferedWriter(writes)
+    log_to(io.TextIOWrapper(buffered, "utf-8", line_buffering=line_buffering))
+    for _ in range(5):
+        api.get("/v1/jobs")
+    logging.getLogger("jifen.api").error("long %s", "x" * 100_000)
+    assert [line.count(b"\n") for line in writes.calls] == [1] * 6
+    assert all(json.loads(line) for line in writes.calls)
+    assert all(line.endswith(b"}\n") for line in writes.calls)
 
 
 def test_answers_are_not_cached_by_anybody_on_the_way(api: Api) -> None:
