@@ -34,7 +34,7 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglo
 
 CURL = """\
 import sys, urllib.error, urllib.request
-headers, data, address = {}, None, None
+headers, data, address, after = {}, None, None, b""
 words = iter(sys.argv[1:])
 for word in words:
     if word == "-H":
@@ -42,6 +42,8 @@ for word in words:
         headers[name] = value
     elif word == "-d":
         data = next(words).encode()
+    elif word == "-sw":
+        after = next(words).replace("\\\\n", "\\n").encode()
     elif word != "-s":
         address = word
 try:
@@ -52,7 +54,7 @@ try:
 except urllib.error.HTTPError as refused:
     body = refused.read()
     refused.close()
-sys.stdout.buffer.write(body)
+sys.stdout.buffer.write(body + after)
 """
 END = "--- end of a step ---"
 
@@ -216,7 +218,7 @@ def test_the_first_steps_of_the_tutorial_come_out_as_it_says(reader: Reader) -> 
     with reader.serving() as variables:
         answers = [json.loads(text) for text in reader.run(steps, variables)]
     enrolled, accrued, again, refused, reserved, captured, refunded, history = answers
-    assert enrolled["member_id"] == "m-1001"
+    assert enrolled["member_id"] == "t-member"
     assert accrued["points"] == 248
     assert accrued["breakdown"][0]["base"] == "248.60"
     assert again == accrued
@@ -225,6 +227,9 @@ def test_the_first_steps_of_the_tutorial_come_out_as_it_says(reader: Reader) -> 
     assert captured["status"] == "redeemed"
     assert refunded["points_clawed_back"] == 124
     assert history["entries"][-1]["event"] == "PointsClawedBack"
+    shown = re.findall(r"```json\n(.+?)\n```", TUTORIAL, re.S)
+    for text, received in zip(shown, (accrued, refunded, history["entries"][-1]), strict=True):
+        assert_shown(shown_json(text), received)
     befores = [entry["balance_before"] for entry in history["entries"]]
     afters = [entry["balance_after"] for entry in history["entries"]]
     assert befores[1:] == afters[:-1]
@@ -292,6 +297,31 @@ def test_the_readme_says_of_every_package_why_it_is_there() -> None:
     for requirement in listed:
         name = re.split(r"[<>=;]", requirement)[0]
         assert name in built_on or name.startswith("types-"), name
+
+
+def test_the_readme_gives_a_reason_for_every_dependency_and_names_no_other() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    text = section(README, "What it is built on, and why").lower()
+    rows = re.findall(r"^\| \[([^\]]+)\]\([^)]+\) \| .+ \|$", text, re.M)
+    assert sorted(rows) == sorted(_distribution(each) for each in project["dependencies"])
+    (for_development,) = re.findall(r"^for development: .+?\n\n", text, re.M | re.S)
+    optional = project["optional-dependencies"]
+    for each in {_distribution(each) for each in [*optional["dev"], *optional["parquet"]]}:
+        assert re.search(rf"(?<![\w-]){re.escape(each)}(?![\w-])", for_development), each
+
+
+def _distribution(requirement: str) -> str:
+    found = re.match(r"[\w.-]+", requirement)
+    assert found
+    return found[0].lower()
+
+
+def test_the_readme_has_the_commands_behind_every_target_of_make_that_runs_something() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    without_make = README.partition("Without make:")[2].partition("With a PostgreSQL")[0]
+    for target in re.findall(r"^([a-z-]+):.*## ", makefile, re.M):
+        if target not in ("help", "clean", "format"):
+            assert re.search(rf"make {target}(?![\w-])", without_make), target
 
 
 def test_pages_made_from_the_code_are_up_to_date() -> None:
