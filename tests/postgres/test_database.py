@@ -102,7 +102,10 @@ def test_threads_share_the_connections_and_wait_for_them(database_url: str) -> N
         list(threads.map(insert, range(100)))
     assert count_notes(database) == 100
     with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jifen'")
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE application_name = 'jifen' AND datname = current_database()"
+        )
         assert cursor.fetchone() == (2,)
     database.close()
 
