@@ -153,5 +153,8 @@ def test_a_transaction_costs_nothing_but_its_statements(
     with closing(psycopg2.connect(database_url)) as watching, watching.cursor() as cursor:
         with database.transaction() as own:
             own.execute("SELECT 1")
-        cursor.execute("SELECT query FROM pg_stat_activity WHERE application_name = 'jifen'")
+        cursor.execute(
+            "SELECT query FROM pg_stat_activity "
+            "WHERE application_name = 'jifen' AND datname = current_database()"
+        )
         assert cursor.fetchall() == [("COMMIT",)]
