@@ -37,7 +37,7 @@ from ledger.member import Circumstances, Member
 from ledger.programme.model import Programme
 from ledger.programme.reading import programme_from_json, rules_to_json
 from ledger.programme.versions import ProgrammeHistory, ProgrammeVersion, identity_changes
-from ledger.requests import Accrue, Command, Outcome, Request
+from ledger.requests import Accrue, Outcome, Request
 from ledger.store.database import Cursor, Database
 from ledger.store.mapper import EventMapper
 from ledger.store.recorders import LogEntry, append
@@ -520,6 +520,3 @@ def _position(cursor: Cursor, stream_id: str, version: int) -> int | None:
     )
     row = cursor.fetchone()
     return row[0] if row else None
-
-
-__all__ = ["BATCH_SIZE", "Command", "Ledger", "rebuilt"]

@@ -442,7 +442,7 @@ class Member:
         self, redemption: Redemption, points: int, order_id: str | None, at: Circumstances
     ) -> None:
         value = cents(exact(redemption.value) * points / redemption.points)
-        returned = _last_drawn(redemption, redemption.points - points)
+        returned = _left_of(redemption, redemption.points - points)
         paid, left = pay_debts(self.state.debts, returned)
         # A late order may have happened before its reservation; the capture can't have.
         moment = max(at.occurred_at, redemption.occurred_at)
@@ -464,7 +464,7 @@ class Member:
         """Give a reservation up; its points go back to their lots (4.3)."""
         redemption = self._open_reservation(command.redemption_id, at)
         self.lapse_due(at, at.now)
-        returned = _last_drawn(redemption, redemption.points)
+        returned = _left_of(redemption, redemption.points)
         paid, left = pay_debts(self.state.debts, returned)
         self.trigger(
             e.ReservationReleased(
@@ -490,7 +490,7 @@ class Member:
             redemption = self.redemptions.find(redemption_id)
             if redemption is None:
                 continue
-            returned = _last_drawn(redemption, redemption.points)
+            returned = _left_of(redemption, redemption.points)
             paid, left = pay_debts(self.state.debts, returned)
             self.trigger(
                 e.ReservationLapsed(
@@ -849,7 +849,7 @@ def _check_refund(order: Order, amount: Decimal, occurred_at: datetime) -> Decim
     return refunded
 
 
-def _last_drawn(redemption: Redemption, points: int) -> list[e.LotPoints]:
+def _left_of(redemption: Redemption, points: int) -> list[e.LotPoints]:
     """What is left of a redemption's lots when the first-drawn part is spent, first-drawn first."""
     plan = plan_restoration(redemption.drawn, points)
     return [e.LotPoints(drawn.lot_id, part) for drawn, part in reversed(plan)]

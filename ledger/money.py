@@ -22,11 +22,6 @@ def floor_points(value: Fraction) -> int:
     return floor(value)
 
 
-def ceil_points(value: Fraction) -> int:
-    """Whole points, rounded up: the price after a level's discount (PROGRAMME 4.1)."""
-    return -floor(-value)
-
-
 def round_half_up(value: Fraction) -> int:
     """The nearest whole number, halves up."""
     return floor(value + Fraction(1, 2))
