@@ -20,20 +20,15 @@ import psycopg2.errors
 from eventsourcing import persistence
 
 from ledger.answers import Answer, member_answer, redemption_answer
+from ledger.case import Case, Elsewhere
 from ledger.clock import Clock, system_clock
-from ledger.commands import (
-    Case,
-    Elsewhere,
-    decide,
-    known_answer,
-    needs_of,
-    quote,
-    remember_key,
-)
+from ledger.commands import quote
 from ledger.debts import without_unmade_debt
+from ledger.deciding import decide, known_answer, needs_of, remember_key
 from ledger.errors import NotFound, Refusal
 from ledger.events import Actor, MemberEnrolled, Meta, ProgrammePublished, RecordedEvent
 from ledger.member import Circumstances, Member
+from ledger.member.settling import lapse_due
 from ledger.programme.model import Programme
 from ledger.programme.reading import programme_from_json, rules_to_json
 from ledger.programme.versions import ProgrammeHistory, ProgrammeVersion, identity_changes
@@ -353,7 +348,7 @@ class Ledger:
     def _apply_clock(self, member: Member, now: datetime) -> None:
         """Let due lapses take place in memory; totals and version count events only."""
         version, totals = member.state.version, copy.copy(member.state.totals)
-        member.lapse_due(self._reading(now), now)
+        lapse_due(member, self._reading(now), now)
         member.state.version, member.state.totals = version, totals
 
     def _reading(self, now: datetime) -> Circumstances:
@@ -417,7 +412,7 @@ class Ledger:
             if entry is None or member is None or redemption is None:
                 raise NotFound("redemption", redemption_id)
             now = self._now()
-            member.lapse_due(self._reading(now), now)
+            lapse_due(member, self._reading(now), now)
             answer = redemption_answer(redemption, member, self._current().latest.programme, now)
             version = member.state.version - len(member.new_events)
             answer["position"] = _position(cursor, stream_of(member.member_id), version)

@@ -48,7 +48,10 @@ def test_failures_19_a_replay_decides_nothing_again(
         raise AssertionError("a replay must not decide")
 
     # Tomorrow's code draws, restores, claws back and earns otherwise: what was decided stands.
-    for rule in ("plan_draw", "plan_restoration", "clawback", "restored_so_far", "earn_on_order"):
+    for rule in (
+        "drawing.plan_draw", "refunding.plan_restoration", "refunding.clawback",
+        "refunding.restored_so_far", "accruing.earn_on_order",
+    ):  # fmt: skip
         monkeypatch.setattr(f"ledger.member.{rule}", decided_again)
     shop.publish(shop.ledger.programmes().latest.programme, "2020-01-01 00:00")
     assert shop.ledger.replay("li-lei") == served[0]

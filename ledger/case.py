@@ -1,0 +1,76 @@
+"""One request being decided, with all that deciding may ask for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from ledger import requests as r
+from ledger.errors import InvalidRequest, NotFound, Refusal
+from ledger.events import Meta
+from ledger.member import Circumstances, Member
+from ledger.programme.versions import ProgrammeHistory
+from ledger.store.unit_of_work import UnitOfWork
+
+CLOCK_SKEW: Final = timedelta(minutes=5)
+"""How far ahead of the ledger's clock a till's may be (API.md, conventions)."""
+
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""Nothing that a till reports happened before."""
+
+
+class Elsewhere(Exception):  # noqa: N818
+    """The command is about a member who was not locked in this transaction: decide it again."""
+
+
+class Case:
+    """One request being decided, with all that deciding may ask for."""
+
+    def __init__(
+        self, unit: UnitOfWork, request: r.Request, programmes: ProgrammeHistory, now: datetime
+    ) -> None:
+        self.unit = unit
+        self.request = request
+        self.programmes = programmes
+        self.now = now
+
+    def at(self, occurred_at: datetime | None) -> Circumstances:
+        """The circumstances of something that occurred then (None: now)."""
+        if occurred_at is None:
+            occurred_at = self.now
+        elif occurred_at > self.now + CLOCK_SKEW:
+            raise InvalidRequest(
+                "occurred_at", "The time lies in the future: send when it happened."
+            )
+        elif occurred_at < EARLIEST:
+            raise InvalidRequest("occurred_at", "The time lies before 1970: send when it happened.")
+        meta = Meta(self.request.actor, self.request.request_id)
+        return Circumstances(occurred_at, self.now, meta, self.programmes.at(occurred_at))
+
+    def member(self, member_id: str) -> Member:
+        """The member, in the version that the caller expects."""
+        member = self.unit.member(member_id)
+        if member is None:
+            raise NotFound("member", member_id)
+        return self.as_expected(member)
+
+    def owner_of(self, kind: str, name: str) -> Member:
+        """The member to whom an order, redemption or adjustment belongs."""
+        entry = self.unit.entry(kind, name)
+        if entry is None:
+            raise NotFound(kind, name)
+        member = self.unit.member(entry.member_id)
+        if member is None:
+            raise Elsewhere
+        return self.as_expected(member)
+
+    def as_expected(self, member: Member) -> Member:
+        """The member, if it stands at the version that If-Match names."""
+        expected = self.request.expected_version
+        if expected is not None and member.state.version != expected:
+            raise Refusal(
+                "version_mismatch",
+                f"Member {member.member_id!r} is at version {member.state.version}, "
+                f"not {expected}: read it again.",
+            )
+        return member

@@ -1,0 +1,21 @@
+"""A member: the aggregate that decides (PROGRAMME 2 to 5), and one file for each verb.
+
+    aggregate.py      the state, the parts, the new events
+    circumstances.py  when, by whom and by which rules something is decided
+    accruing.py       an order
+    redeeming.py      points spent or set aside; reserving.py: how a reservation ends
+    refunding.py      an order given back
+    adjusting.py      points given or taken by hand
+    status.py         frozen, closed
+    settling.py       what time brings: lapses and expiries
+    granting.py, drawing.py   what the verbs share: lots made, lots drawn
+
+A verb checks every rule first and then triggers events; what an event changes stands in
+`ledger.applying`. A refused command may have triggered events before it refused: then nothing
+of its transaction is kept (`ledger.ledger`).
+"""
+
+from ledger.member.aggregate import Member
+from ledger.member.circumstances import Circumstances
+
+__all__ = ["Circumstances", "Member"]
