@@ -94,6 +94,7 @@ class Lot(Answer):
     earned_at = moment()
     expires_on = day_or_null()
     funded_by = text_or_null()
+    pending_until = day_or_null()
 
 
 class Tier(Answer):
@@ -133,8 +134,32 @@ class MemberAnswer(Answer):
     balance = fields.Nested(Balance, required=True)
     lots = fields.List(fields.Nested(Lot), required=True)
     totals = fields.Nested(Totals, required=True)
+    flags = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "Guard rails that have tripped, by the names of their settings."},
+    )
     version = whole()
     position = whole()
+
+
+class ReferralJudged(Answer):
+    """What became of the referral code that was given."""
+
+    status = text(metadata={"enum": ["accepted", "refused"]})
+    reason = text_or_null(metadata={"description": "Why it was refused."})
+
+
+def judged_referral() -> fields.Nested:
+    """What became of the code; null where none was given."""
+    return fields.Nested(ReferralJudged, required=True, allow_none=True)
+
+
+class EnrolmentAnswer(MemberAnswer):
+    """The new member, and what joining brought."""
+
+    issued = fields.List(fields.Dict(), required=True)
+    referral = judged_referral()
 
 
 class MembersAnswer(Answer):
@@ -160,7 +185,17 @@ class GrantedLot(Answer):
     lot_id = text()
     granted = whole()
     expires_on = day_or_null()
-    status = text()
+    status = text(metadata={"enum": ["pending", "active"]})
+    pending_until = day_or_null()
+
+
+class QuotedLot(Answer):
+    """The lot that a grant would make."""
+
+    granted = whole()
+    expires_on = day_or_null()
+    status = text(metadata={"enum": ["pending", "active"]})
+    pending_until = day_or_null()
 
 
 class TierAfter(Answer):
@@ -177,6 +212,16 @@ class CashOffset(Answer):
     max_amount = money()
 
 
+class NextTier(Answer):
+    """What is missing to the next tier once the order is booked."""
+
+    code = text()
+    missing_spend = money()
+    missing_repurchases = whole()
+    summary = text()
+    summary_zh = text()
+
+
 class QuoteAnswer(Answer):
     """What an order would earn."""
 
@@ -184,6 +229,16 @@ class QuoteAnswer(Answer):
     breakdown = fields.List(fields.Nested(BreakdownRow), required=True)
     usable_coupons = fields.List(fields.Dict(), required=True)
     cash_offset = fields.Nested(CashOffset, required=True)
+    programme_version = whole()
+    lot = fields.Nested(QuotedLot, required=True, allow_none=True)
+    issues = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "Templates of the coupons that the order would bring."},
+    )
+    next_tier = fields.Nested(NextTier, required=True, allow_none=True)
+    summary = text(metadata={"description": "How the points come about, in English."})
+    summary_zh = text(metadata={"description": "The same in Chinese."})
 
 
 class AccrualAnswer(Answer):
@@ -199,6 +254,30 @@ class AccrualAnswer(Answer):
     balance = fields.Nested(Balance, required=True)
     tier = fields.Nested(TierAfter, required=True, allow_none=True)
     issued = fields.List(fields.Dict(), required=True)
+    referral = judged_referral()
+    summary = text(metadata={"description": "The entry's sentence in English."})
+    summary_zh = text(metadata={"description": "The same in Chinese."})
+    position = whole()
+    version = whole()
+
+
+class ActivityAnswer(Answer):
+    """What an activity earned, and why; over a cap `reason` says which."""
+
+    activity_id = text()
+    member_id = text()
+    activity = text()
+    reference = text_or_null()
+    occurred_at = moment()
+    points = whole()
+    reason = text_or_null()
+    breakdown = fields.List(fields.Nested(BreakdownRow), required=True)
+    programme_version = whole()
+    lot = fields.Nested(GrantedLot, required=True, allow_none=True)
+    balance = fields.Nested(Balance, required=True)
+    issued = fields.List(fields.Dict(), required=True)
+    summary = text()
+    summary_zh = text()
     position = whole()
     version = whole()
 
@@ -237,6 +316,7 @@ class RefundAnswer(Answer):
     debt = whole()
     balance = fields.Nested(Balance, required=True)
     reinstated_coupons = fields.List(fields.String(), required=True)
+    voided_coupons = fields.List(fields.String(), required=True)
     position = whole()
     version = whole()
 
@@ -277,6 +357,7 @@ class HistoryEntry(Answer):
     balance_before = fields.Nested(Balance, required=True)
     balance_after = fields.Nested(Balance, required=True)
     order_id = text_or_null()
+    activity_id = text_or_null()
     redemption_id = text_or_null()
     refund_id = text_or_null()
     adjustment_id = text_or_null()

@@ -27,7 +27,7 @@ from api.writing import json_response
 from ledger.errors import Refusal
 from ledger.events import Actor
 from ledger.ledger import Ledger
-from ledger.requests import Accrue, Command, Enrol, Outcome, Redeem, Refund, Request
+from ledger.requests import Accrue, Activity, Command, Enrol, Outcome, Redeem, Refund, Request
 
 blueprint = Blueprint("batches", __name__, url_prefix="/v1", description="Many at once.")
 
@@ -53,6 +53,7 @@ class Operation(NamedTuple):
 OPERATIONS: Final[dict[str, Operation]] = {
     "enrol": Operation(schemas.EnrolmentSchema(), Enrol),
     "accrue": Operation(schemas.AccrualSchema(), Accrue),
+    "activity": Operation(schemas.ActivitySchema(), Activity),
     "redeem": Operation(schemas.RedemptionSchema(), Redeem),
     "refund": Operation(schemas.RefundSchema(), Refund),
 }

@@ -261,6 +261,36 @@ class Flags(_Value):
         )
 
 
+class Answers(_Value):
+    """An object of names and what was answered: a text, an integer, `true` or `false`."""
+
+    MOST = 100
+    LONGEST = 2000
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            kwargs,
+            type="object",
+            maxProperties=self.MOST,
+            propertyNames={"minLength": 1, "maxLength": 64},
+            additionalProperties={
+                "anyOf": [
+                    {"type": "string", "maxLength": self.LONGEST},
+                    {"type": "integer", "minimum": -LARGEST_POINTS, "maximum": LARGEST_POINTS},
+                    {"type": "boolean"},
+                ]
+            },
+        )
+
+    def read(self, value: Any) -> dict[str, Any]:
+        if type(value) is dict and len(value) <= self.MOST and all(map(_is_answer, value.items())):
+            return value
+        raise ma.ValidationError(
+            f"Give an object of at most {self.MOST} names of 1 to 64 characters, each a string of "
+            f"at most {self.LONGEST} characters, an integer, true or false."
+        )
+
+
 def is_visible(value: object, longest: int) -> bool:
     """Whether it is a string of 1 to `longest` visible ASCII characters."""
     return type(value) is str and len(value) <= longest and bool(_VISIBLE.fullmatch(value))
@@ -274,3 +304,14 @@ def is_storable(value: str) -> bool:
 def _is_flag(item: tuple[str, object]) -> bool:
     name, value = item
     return type(value) is bool and 1 <= len(name) <= 64 and is_storable(name)
+
+
+def _is_answer(item: tuple[str, object]) -> bool:
+    name, value = item
+    if not (1 <= len(name) <= 64 and is_storable(name)):
+        return False
+    if type(value) is str:
+        return len(value) <= Answers.LONGEST and is_storable(value)
+    if type(value) is int:
+        return abs(value) <= LARGEST_POINTS
+    return type(value) is bool

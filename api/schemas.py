@@ -15,6 +15,7 @@ from marshmallow.decorators import VALIDATES_SCHEMA
 from api.fields import (
     LARGEST_POINTS,
     LARGEST_POSITION,
+    Answers,
     Choice,
     Day,
     Flag,
@@ -138,6 +139,26 @@ class AccrualSchema(Input):
     referral_code = Text(32, allow_none=True)
 
 
+class ActivitySchema(Input):
+    """What a member did other than buying."""
+
+    member_id = Id(required=True)
+    activity = Id(required=True, metadata={"description": "Its name in the programme."})
+    activity_id = Id(allow_none=True)
+    occurred_at = Instant(allow_none=True)
+    reference = Text(
+        128,
+        allow_none=True,
+        metadata={"description": "What it is about: the order reviewed, the survey, the event."},
+    )
+    answers = Answers(
+        allow_none=True,
+        metadata={"description": "What the member answered; kept apart from the ledger."},
+    )
+    store_id = Text(64, allow_none=True)
+    channel = Text(64, allow_none=True)
+
+
 class RedemptionSchema(Input):
     """Points to spend: `points` as a cash offset on an order, or a `reward_id`."""
 
@@ -217,7 +238,7 @@ class DecisionSchema(Input):
 class OperationSchema(Input):
     """One operation of a batch; `body` is that of the endpoint of the same name."""
 
-    op = Choice("enrol", "accrue", "redeem", "refund", required=True)
+    op = Choice("enrol", "accrue", "activity", "redeem", "refund", required=True)
     key = OperationKey(
         allow_none=True, metadata={"description": "That operation's idempotency key."}
     )

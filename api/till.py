@@ -12,7 +12,7 @@ from api.paging import cursor_after, last_before
 from api.service import service
 from api.writing import asked, json_response, write
 from ledger.errors import Refusal
-from ledger.requests import Accrue, Capture, Enrol, Redeem, Refund, Release
+from ledger.requests import Accrue, Activity, Capture, Enrol, Redeem, Refund, Release
 
 blueprint = Blueprint("till", __name__, url_prefix="/v1", description="What a till does.")
 
@@ -23,12 +23,15 @@ _ENDING: Final = ["not_found", "reservation_over"]
 @blueprint.post("/members")
 @contract(roles=["pos"], refuses=["already_recorded", "not_found", "not_eligible"], keyed=True)
 @blueprint.arguments(schemas.EnrolmentSchema)
-@blueprint.response(201, answers.MemberAnswer)
+@blueprint.response(201, answers.EnrolmentAnswer)
 def enrol(body: dict[str, Any]) -> Response:
     """Enrol a member.
 
     Everything is optional; without a `member_id` the service makes one. Names, phone numbers and
     the like are kept apart from the ledger, where they can be erased.
+
+    `referral_code` is the referrer's. One that nobody has is `not_found`; with one that does not
+    count (`referral.reason` says why) the member is enrolled all the same.
     """
     return write(Enrol(**body))
 
@@ -101,8 +104,24 @@ def accrue(body: dict[str, Any]) -> Response:
     """Record an order and grant what it earns.
 
     The points of the breakdown's rows add up to `points`: it can be read out to a customer.
+    `issued` names the coupons that the order brought.
     """
     return write(Accrue(**body))
+
+
+@blueprint.post("/activities")
+@contract(roles=["pos"], refuses=_EARNING, keyed=True)
+@blueprint.arguments(
+    schemas.ActivitySchema,
+    example={"member_id": "m-1001", "activity": "check_in", "activity_id": "a-1"},
+)
+@blueprint.response(201, answers.ActivityAnswer)
+def do_activity(body: dict[str, Any]) -> Response:
+    """Record a check-in, a share, a review or the like, and grant what it earns.
+
+    Over a cap it is recorded and earns 0; `reason` says over which.
+    """
+    return write(Activity(**body))
 
 
 @blueprint.post("/redemptions")

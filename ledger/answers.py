@@ -6,18 +6,30 @@ added by `ledger.ledger`, which knows them only after the append.
 
 from __future__ import annotations
 
-from datetime import date, datetime
-from typing import Any
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from typing import Any, Final
 
-from ledger.events import BreakdownRow, LotGrant, LotPoints, PointsAccrued
+from ledger.events import (
+    ActivityRewarded,
+    BreakdownRow,
+    CouponIssued,
+    Event,
+    LotGrant,
+    LotPoints,
+    PointsAccrued,
+)
 from ledger.lots import Lot
 from ledger.member import Member
 from ledger.money import plain
 from ledger.parts import Redemption
 from ledger.programme.model import Programme
 from ledger.state import Balance
+from ledger.summaries import summary_of
 
 Answer = dict[str, Any]
+
+LATEST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 def balance_answer(balance: Balance) -> dict[str, int]:
@@ -46,11 +58,23 @@ def breakdown_answer(rows: list[BreakdownRow]) -> list[dict[str, Any]]:
     return answer
 
 
+def issued_by(events: Sequence[Event]) -> list[Answer]:
+    """The coupons and gifts among what just happened to a member."""
+    issued: list[Answer] = []
+    for event in events:
+        if isinstance(event, CouponIssued):
+            issued.append({"coupon": event.code, "template": event.template})
+        elif isinstance(event, ActivityRewarded) and event.gift is not None:
+            issued.append({"gift": event.gift})
+    return issued
+
+
 def accrual_answer(
     event: PointsAccrued, member: Member, programme: Programme, today: date
 ) -> Answer:
-    """The answer to `POST /v1/accruals`."""
-    tier = member.state.tier
+    """The answer to `POST /v1/accruals`; what was issued is added to it."""
+    tier = member.standing(programme, event.occurred_at).tier
+    how = summary_of(event)
     return {
         "order_id": event.order_id,
         "member_id": member.member_id,
@@ -58,22 +82,54 @@ def accrual_answer(
         "occurred_at": time_text(event.occurred_at, programme),
         "breakdown": breakdown_answer(event.breakdown),
         "programme_version": event.programme_version,
-        "lot": _granted_lot(event.lot),
+        "summary": how.en,
+        "summary_zh": how.zh,
+        "lot": _made_lot(event.lot, member),
         "balance": balance_answer(member.balance(today)),
-        "tier": {"code": tier.code, "changed": False} if tier else None,
+        "tier": {"code": tier, "changed": False} if tier else None,
+        "issued": [],
+        "referral": None,
+    }
+
+
+def activity_answer(
+    event: ActivityRewarded, member: Member, programme: Programme, today: date
+) -> Answer:
+    """The answer to `POST /v1/activities`; what was issued is added to it."""
+    how = summary_of(event)
+    return {
+        "activity_id": event.activity_id,
+        "member_id": member.member_id,
+        "activity": event.activity,
+        "reference": event.reference,
+        "occurred_at": time_text(event.occurred_at, programme),
+        "points": event.points,
+        "reason": event.reason,
+        "breakdown": breakdown_answer(event.breakdown),
+        "programme_version": event.programme_version,
+        "summary": how.en,
+        "summary_zh": how.zh,
+        "lot": _made_lot(event.lot, member),
+        "balance": balance_answer(member.balance(today)),
         "issued": [],
     }
 
 
-def _granted_lot(grant: LotGrant | None) -> dict[str, Any] | None:
-    if grant is None:
-        return None
+def granted_lot_answer(grant: LotGrant, *, pending: bool) -> Answer:
+    """The lot of a grant; a late order's may have become active before it was recorded."""
     return {
-        "lot_id": grant.lot_id,
         "granted": grant.granted,
         "expires_on": _day_text(grant.expires_on),
-        "status": "pending" if grant.pending_until else "active",
+        "status": "pending" if pending else "active",
+        "pending_until": _day_text(grant.pending_until) if pending else None,
     }
+
+
+def _made_lot(grant: LotGrant | None, member: Member) -> Answer | None:
+    if grant is None:
+        return None
+    pending = grant.lot_id in member.state.pending
+    return {"lot_id": grant.lot_id, **granted_lot_answer(grant, pending=pending)}
 
 
 def redemption_answer(
@@ -109,15 +165,16 @@ def member_answer(member: Member, programme: Programme, now: datetime | None) ->
     state = member.state
     today = programme.local_date(now) if now is not None else date.min
     totals = state.totals
+    standing = member.standing(programme, now or LATEST)
     return {
         "member_id": state.member_id,
         "status": state.status,
         "joined_at": time_text(state.joined_at, programme),
         "referral_code": state.referral_code,
-        "tier": _tier(member),
-        "level": state.levels[-1].code if state.levels else None,
-        "segment": state.segment,
-        "lifecycle": state.lifecycle,
+        "tier": _tier(member, standing.tier, programme),
+        "level": standing.level,
+        "segment": standing.segment,
+        "lifecycle": standing.lifecycle,
         "balance": balance_answer(member.balance(today)),
         "lots": [
             _lot(lot, programme)
@@ -135,19 +192,21 @@ def member_answer(member: Member, programme: Programme, now: datetime | None) ->
             "clawed_back": totals.clawed_back,
             "adjusted": totals.adjusted,
         },
+        "flags": list(state.flags),
         "version": state.version,
     }
 
 
-def _tier(member: Member) -> dict[str, Any] | None:
-    tier = member.state.tier
-    if tier is None:
+def _tier(member: Member, code: str | None, programme: Programme) -> dict[str, Any] | None:
+    if code is None:
         return None
+    held = member.state.tier
+    since = held.since if held is not None else programme.local_date(member.state.joined_at)
     return {
-        "code": tier.code,
-        "since": tier.since.isoformat(),
-        "until": _day_text(tier.until),
-        "extended": tier.extended,
+        "code": code,
+        "since": since.isoformat(),
+        "until": _day_text(held.until) if held is not None else None,
+        "extended": held is not None and held.extended,
     }
 
 
@@ -158,7 +217,8 @@ def _lot(lot: Lot, programme: Programme) -> dict[str, Any]:
         "order_id": lot.order_id,
         "granted": lot.granted,
         "remaining": lot.remaining,
-        "status": "pending" if lot.pending_until else "active",
+        "status": "pending" if lot.pending else "active",
+        "pending_until": _day_text(lot.pending_until) if lot.pending else None,
         "earned_at": time_text(lot.earned_at, programme),
         "expires_on": _day_text(lot.expires_on),
         "funded_by": lot.funded_by,

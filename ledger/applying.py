@@ -10,14 +10,19 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from ledger import events as e
+from ledger.days import change_day
 from ledger.lots import Lot, Lots, lot_of
 from ledger.parts import (
     Adjustment,
+    Coupon,
+    Done,
     DrawnLot,
+    Month,
     Order,
     OrderSpending,
     Parts,
     Redemption,
+    Referral,
 )
 from ledger.postings import balance_change, totals_change
 from ledger.state import Debt, MemberState, Since, TierStatus
@@ -38,6 +43,14 @@ class Account(Protocol):
     def redemptions(self) -> Parts[Redemption]: ...
     @property
     def adjustments(self) -> Parts[Adjustment]: ...
+    @property
+    def coupons(self) -> Parts[Coupon]: ...
+    @property
+    def referrals(self) -> Parts[Referral]: ...
+    @property
+    def done(self) -> Parts[Done]: ...
+    @property
+    def months(self) -> Parts[Month]: ...
 
 
 def enrolled_state(event: e.MemberEnrolled, version: int) -> MemberState:
@@ -93,10 +106,28 @@ def _closed(account: Account, _: e.MemberClosed) -> None:
     account.state.status = "closed"
 
 
+def _flagged(account: Account, event: e.MemberFlagged) -> None:
+    state = account.state
+    if event.rule not in state.flags:
+        state.flags = [*state.flags, event.rule]
+    if event.action == "delay":
+        state.delayed = True
+
+
+def _newcomer_rewarded(account: Account, event: e.NewcomerRewarded) -> None:
+    _add_lot(account, event.lot)
+
+
 def _accrued(account: Account, event: e.PointsAccrued) -> None:
+    state = account.state
     if event.lot is not None:
         _add_lot(account, event.lot)
     _pay_debts(account, event.debt_paid)
+    if event.earned_on is not None:
+        change_day(account, event.earned_on).earned += event.points
+    if event.amount:
+        state.orders_paid += 1
+        state.first_order_id = state.first_order_id or event.order_id
     account.orders.add(
         event.order_id,
         Order(
@@ -111,21 +142,84 @@ def _accrued(account: Account, event: e.PointsAccrued) -> None:
     )
 
 
+def _activity_rewarded(account: Account, event: e.ActivityRewarded) -> None:
+    if event.lot is not None:
+        _add_lot(account, event.lot)
+    _pay_debts(account, event.debt_paid)
+    if event.reason is not None:
+        return
+    day = change_day(account, event.earned_on)
+    day.earned += event.points
+    day.activities[event.activity] = day.activities.get(event.activity, 0) + 1
+    if event.reference is not None:
+        name = f"{event.activity}/{event.reference}"
+        if account.done.find(name) is None:
+            account.done.add(name, Done(event.activity_id))
+
+
+def _activated(account: Account, event: e.PointsActivated) -> None:
+    account.state.pending.pop(event.lot_id, None)
+    lot = account.lots.change(event.lot_id)
+    if lot is not None:
+        lot.pending = False
+
+
+def _referrer_named(account: Account, event: e.ReferrerNamed) -> None:
+    account.state.referrer_id = event.referrer_id
+
+
+def _referral_rewarded(account: Account, event: e.ReferralRewarded) -> None:
+    if event.lot is not None:
+        _add_lot(account, event.lot)
+    _pay_debts(account, event.debt_paid)
+    change_day(account, event.earned_on).referrals += 1
+    account.referrals.add(
+        event.order_id,
+        Referral(
+            referee_id=event.referee_id,
+            order_id=event.order_id,
+            points=event.points,
+            lot_id=event.lot.lot_id if event.lot else None,
+        ),
+    )
+
+
+def _referral_reversed(account: Account, event: e.ReferralReversed) -> None:
+    referral = account.referrals.change(event.order_id)
+    if referral is not None:
+        referral.reversed = True
+    _draw(account, event.lots_drawn)
+    _owe(account, event.order_id, event.debt)
+
+
+def _coupon_issued(account: Account, event: e.CouponIssued) -> None:
+    account.coupons.add(event.code, Coupon(event.code, event.template))
+    if event.order_id is None:
+        return
+    parts: Parts[Any] = account.referrals if event.source == "referral" else account.orders
+    origin: Order | Referral | None = parts.change(event.order_id)
+    if origin is not None:
+        origin.coupons = [*origin.coupons, event.code]
+
+
+def _coupon_voided(account: Account, event: e.CouponVoided) -> None:
+    coupon = account.coupons.change(event.code)
+    if coupon is not None:
+        coupon.status = "voided"
+
+
 def _reserved(account: Account, event: e.PointsReserved) -> None:
+    _draw(account, event.lots_drawn)
     for drawn in event.lots_drawn:
         lot = account.lots.change(drawn.lot_id)
         if lot is not None:
-            _move(account, lot, -drawn.points)
             lot.reserved += drawn.points
     account.state.reservations[event.redemption_id] = event.reserved_until
     _add_redemption(account, event, "reserved")
 
 
 def _redeemed(account: Account, event: e.PointsRedeemed) -> None:
-    for drawn in event.lots_drawn:
-        lot = account.lots.change(drawn.lot_id)
-        if lot is not None:
-            _move(account, lot, -drawn.points)
+    _draw(account, event.lots_drawn)
     _add_redemption(account, event, "redeemed")
 
 
@@ -162,6 +256,7 @@ def _refunded(account: Account, event: e.OrderRefunded) -> None:
     if order is not None:
         order.refunded += event.amount
         order.fully_refunded = event.fully
+    account.state.refunded += event.amount
 
 
 def _restored(account: Account, event: e.PointsRestored) -> None:
@@ -188,12 +283,8 @@ def _clawed_back(account: Account, event: e.PointsClawedBack) -> None:
     order = account.orders.change(event.order_id)
     if order is not None:
         order.clawed_back += event.points
-    for drawn in event.lots_drawn:
-        lot = account.lots.change(drawn.lot_id)
-        if lot is not None:
-            _move(account, lot, -drawn.points)
-    if event.debt:
-        account.state.debts = [*account.state.debts, Debt(event.order_id, event.debt)]
+    _draw(account, event.lots_drawn)
+    _owe(account, event.order_id, event.debt)
 
 
 def _expired(account: Account, event: e.PointsExpired) -> None:
@@ -244,10 +335,7 @@ def _adjustment_rejected(account: Account, event: e.AdjustmentRejected) -> None:
 def _adjusted(account: Account, event: e.PointsAdjusted) -> None:
     if event.lot is not None:
         _add_lot(account, event.lot)
-    for drawn in event.lots_drawn:
-        lot = account.lots.change(drawn.lot_id)
-        if lot is not None:
-            _move(account, lot, -drawn.points)
+    _draw(account, event.lots_drawn)
     _pay_debts(account, event.debt_paid)
     if event.approved:
         adjustment = account.adjustments.change(event.adjustment_id)
@@ -258,11 +346,26 @@ def _adjusted(account: Account, event: e.PointsAdjusted) -> None:
 def _add_lot(account: Account, grant: e.LotGrant) -> None:
     lot = lot_of(grant)
     account.lots.add(lot)
+    if lot.pending_until is not None:
+        account.state.pending[lot.lot_id] = lot.pending_until
     _see_expiry(account, lot, lot.remaining)
     if grant.parent_lot_id is not None:
         parent = account.lots.change(grant.parent_lot_id)
         if parent is not None:
             parent.derived = [*parent.derived, grant.lot_id]
+
+
+def _draw(account: Account, drawn: Iterable[e.LotPoints]) -> None:
+    """Points leave their lots."""
+    for part in drawn:
+        lot = account.lots.change(part.lot_id)
+        if lot is not None:
+            _move(account, lot, -part.points)
+
+
+def _owe(account: Account, order_id: str, points: int) -> None:
+    if points:
+        account.state.debts = [*account.state.debts, Debt(order_id, points)]
 
 
 def _move(account: Account, lot: Lot, points: int) -> None:
@@ -376,7 +479,16 @@ _HANDLERS: dict[type[e.Event], Callable[[Any, Any], None]] = {
     e.MemberFrozen: _frozen,
     e.MemberUnfrozen: _unfrozen,
     e.MemberClosed: _closed,
+    e.MemberFlagged: _flagged,
+    e.NewcomerRewarded: _newcomer_rewarded,
     e.PointsAccrued: _accrued,
+    e.ActivityRewarded: _activity_rewarded,
+    e.PointsActivated: _activated,
+    e.ReferrerNamed: _referrer_named,
+    e.ReferralRewarded: _referral_rewarded,
+    e.ReferralReversed: _referral_reversed,
+    e.CouponIssued: _coupon_issued,
+    e.CouponVoided: _coupon_voided,
     e.PointsReserved: _reserved,
     e.ReservationCaptured: _captured,
     e.ReservationReleased: _released,

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from ledger import requests as r
+from ledger.answers import Answer
 from ledger.errors import InvalidRequest, NotFound, Refusal
 from ledger.events import Meta
 from ledger.member import Circumstances, Member
@@ -20,7 +21,15 @@ EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Elsewhere(Exception):  # noqa: N818
-    """The command is about a member who was not locked in this transaction: decide it again."""
+    """The command is about members who are not locked in this transaction: decide it again."""
+
+    def __init__(self, *member_ids: str) -> None:
+        super().__init__(*member_ids)
+        self.member_ids = frozenset(member_ids)
+
+
+Decided = tuple[int, Answer, Member]
+"""HTTP status, body, and the member whose command it was."""
 
 
 class Case:
@@ -33,6 +42,7 @@ class Case:
         self.request = request
         self.programmes = programmes
         self.now = now
+        self.others: list[Member] = []
 
     def at(self, occurred_at: datetime | None) -> Circumstances:
         """The circumstances of something that occurred then (None: now)."""
@@ -61,8 +71,16 @@ class Case:
             raise NotFound(kind, name)
         member = self.unit.member(entry.member_id)
         if member is None:
-            raise Elsewhere
+            raise Elsewhere(entry.member_id)
         return self.as_expected(member)
+
+    def other(self, member_id: str) -> Member:
+        """A member whom the request does not name, but is about; raises `Elsewhere`."""
+        member = self.unit.member(member_id)
+        if member is None:
+            raise Elsewhere(member_id)
+        self.others.append(member)
+        return member
 
     def as_expected(self, member: Member) -> Member:
         """The member, if it stands at the version that If-Match names."""

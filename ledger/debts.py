@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import msgspec
-
-from ledger.events import (
-    DebtPaid,
-    Event,
-    LotPoints,
-    ReservationCaptured,
-    ReservationLapsed,
-    ReservationReleased,
-)
+from ledger.events import DebtPaid, LotPoints
 from ledger.state import Debt
 
 
@@ -36,30 +27,3 @@ def pay_debts(
         if points:
             left.append(LotPoints(lot.lot_id, points))
     return paid, left
-
-
-def without_unmade_debt(event: Event, debts: Sequence[Debt]) -> Event:
-    """The event as it is when only these debts exist: it pays no other.
-
-    What it does not pay stays with its lot: where points come back from a reservation, among
-    those returned.
-    """
-    paid: list[DebtPaid] = getattr(event, "debt_paid", [])
-    if not paid:
-        return event
-    owed: dict[str, int] = {}
-    for debt in debts:
-        owed[debt.order_id] = owed.get(debt.order_id, 0) + debt.points
-    kept: list[DebtPaid] = []
-    spared: list[LotPoints] = []
-    for part in paid:
-        points = min(part.points, owed.get(part.order_id, 0))
-        owed[part.order_id] = owed.get(part.order_id, 0) - points
-        if points:
-            kept.append(DebtPaid(part.lot_id, part.order_id, points))
-        if points < part.points:
-            spared.append(LotPoints(part.lot_id, part.points - points))
-    if isinstance(event, ReservationCaptured | ReservationReleased | ReservationLapsed):
-        returned = [*event.lots_returned, *spared]
-        return msgspec.structs.replace(event, debt_paid=kept, lots_returned=returned)
-    return msgspec.structs.replace(event, debt_paid=kept)

@@ -6,6 +6,8 @@ idempotency key: the same content gets the first answer, other content a refusal
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from ledger import requests as r
@@ -13,7 +15,7 @@ from ledger.answers import Answer
 from ledger.case import Case
 from ledger.commands import COMMANDS
 from ledger.errors import Refusal
-from ledger.store.unit_of_work import Entry, KnownKey, Needs, Reference, stream_of
+from ledger.store.unit_of_work import Entry, KnownKey, Needs, Reference, UnitOfWork, stream_of
 
 
 def needs_of(requests: list[r.Request]) -> Needs:
@@ -42,7 +44,8 @@ def _entries_of(command: r.Command, member_id: str | None) -> list[Reference]:
         entries.append(business)
     match command:
         case r.Refund():
-            entries.append(("order", command.order_id))
+            # With it comes the referrer whom a full refund takes the reward from (2.7).
+            entries += [("order", command.order_id), ("referral", command.order_id)]
         case r.Accrue():
             entries += [("redemption", name) for name in command.redemption_ids]
             entries.append(("payer", command.order_id))
@@ -57,6 +60,26 @@ def _entries_of(command: r.Command, member_id: str | None) -> list[Reference]:
     return entries
 
 
+def referrers_missing(unit: UnitOfWork, requests: Iterable[r.Request]) -> set[str]:
+    """Referrers whom first orders among the requests reward, as far as they are not locked (2.7).
+
+    Found for all requests at once, so that a batch of them is decided again only once.
+    """
+    found: set[str] = set()
+    for request in requests:
+        command = request.command
+        if isinstance(command, r.Accrue) and command.amount:
+            member = unit.member(command.member_id)
+            if member is not None and member.state.first_order_id is not None:
+                continue
+            referrer = member.state.referrer_id if member is not None else None
+            if referrer is None and command.referral_code is not None:
+                referrer = unit.member_of_referral_code(command.referral_code)
+            if referrer is not None and unit.member(referrer) is None:
+                found.add(referrer)
+    return found
+
+
 def business_id(command: r.Command) -> Reference | None:
     """The id of the caller's that protects the command for ever."""
     match command:
@@ -64,6 +87,8 @@ def business_id(command: r.Command) -> Reference | None:
             return ("member", command.member_id)
         case r.Accrue():
             return ("order", command.order_id)
+        case r.Activity() if command.activity_id is not None:
+            return ("activity", command.activity_id)
         case r.Redeem() if command.redemption_id is not None:
             return ("redemption", command.redemption_id)
         case r.Refund() if command.refund_id is not None:
@@ -153,6 +178,8 @@ def _decide_once(case: Case, fingerprint: bytes) -> r.Outcome:
             return _other_content(case, entry)
     status, body, member = COMMANDS[type(command)](case, command)
     count = case.unit.take_events(member)
+    for other in case.others:
+        case.unit.take_events(other)
     body["version"] = member.state.version
     if business is None:
         business = _own_id(command, body)
@@ -183,6 +210,8 @@ def _own_id(command: r.Command, body: Answer) -> Reference | None:
     match command:
         case r.Enrol():
             return ("member", body["member_id"])
+        case r.Activity():
+            return ("activity", body["activity_id"])
         case r.Redeem():
             return ("redemption", body["redemption_id"])
         case r.Refund():

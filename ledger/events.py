@@ -41,12 +41,30 @@ class BreakdownRow(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 LotSourceName = Literal["order", "enrolment", "activity", "referral", "adjustment", "reward"]
+ActivityCap = Literal[
+    "once_per_day", "once_per_order", "once_per_reference", "max_per_day", "daily_earning_cap"
+]
+ReferralReason = Literal[
+    "same_member",
+    "same_phone",
+    "same_email",
+    "loop",
+    "already_referred",
+    "not_first_order",
+    "monthly_limit",
+    "referrer_frozen",
+    "referrer_closed",
+    "referee_frozen",
+]
+CouponSource = Literal["newcomer", "referee", "second_order", "spend_gift", "referral", "activity"]
+GuardAction = Literal["flag", "delay", "freeze"]
 
 
 class LotGrant(msgspec.Struct, frozen=True, omit_defaults=True):
     """The lot that a grant makes (PROGRAMME 3.1): points, and the last day they are good.
 
-    `granted` includes what pays debt. `expires_on` None: never.
+    `granted` includes what pays debt. `expires_on` None: never. `pending_until` is the last local
+    day on which its points can't be spent yet (2.9); None: they can at once.
     """
 
     lot_id: str
@@ -135,6 +153,32 @@ class MemberClosed(Event, frozen=True, kw_only=True, omit_defaults=True):
     reason: str
 
 
+class MemberFlagged(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A guard rail says that somebody should look (PROGRAMME 10); `rule` is its setting's name.
+
+    `action`: flag (nothing else), delay (order points pend from now on), freeze (`MemberFrozen`
+    follows). `found` is what was counted or computed, `limit` what the programme allows.
+    """
+
+    TOPIC = "MemberFlagged"
+    rule: str
+    action: GuardAction
+    found: str
+    limit: str
+    programme_version: int
+    order_id: str | None = None
+
+
+class NewcomerRewarded(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Points for joining (PROGRAMME 2.4)."""
+
+    TOPIC = "NewcomerRewarded"
+    points: int
+    breakdown: list[BreakdownRow]
+    programme_version: int
+    lot: LotGrant
+
+
 # Earning
 
 
@@ -142,7 +186,10 @@ class PointsAccrued(Event, frozen=True, kw_only=True, omit_defaults=True):
     """An order was recorded and earned `points` (0 is possible; then there is no lot).
 
     `unrounded_spend_points` is eligible × rate × multipliers as an exact fraction ("4458/25"),
-    from which a refund computes what the order should still hold (PROGRAMME 5.1).
+    from which a refund computes what the order should still hold (PROGRAMME 5.1). What is
+    granted beyond `spend_points` are its bonuses; both are after the daily cap (2.2).
+    `earned_on` is the local date of `occurred_at`, on which the cap counts the points.
+    `first`: the first order recorded with more than 0.00 (2.5).
     """
 
     TOPIC = "PointsAccrued"
@@ -160,6 +207,136 @@ class PointsAccrued(Event, frozen=True, kw_only=True, omit_defaults=True):
     channel: str | None = None
     items: list[OrderItem] = []
     attributes: dict[str, str] = {}
+    earned_on: date | None = None
+    first: bool = False
+
+
+class ActivityRewarded(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A member did something other than buying, and earned `points` for it (PROGRAMME 2.3).
+
+    `reason` says over which cap it was, and then it earns nothing. `gift` is what it earns in
+    words. What a member answered in a survey stands apart from the log: it can be personal.
+    """
+
+    TOPIC = "ActivityRewarded"
+    activity_id: str
+    activity: str
+    points: int
+    breakdown: list[BreakdownRow]
+    programme_version: int
+    earned_on: date
+    reference: str | None = None
+    reason: ActivityCap | None = None
+    gift: str | None = None
+    lot: LotGrant | None = None
+    debt_paid: list[DebtPaid] = []
+    store_id: str | None = None
+    channel: str | None = None
+
+
+class PointsActivated(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A lot's return window has passed: its points can be spent (PROGRAMME 2.9).
+
+    Dated the local midnight after the lot's last pending day, whenever it is recorded.
+    """
+
+    TOPIC = "PointsActivated"
+    lot_id: str
+    points: int
+
+
+# Referral
+
+
+class ReferrerNamed(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A member gave the code of a referrer with the first order (PROGRAMME 2.7).
+
+    One given at enrolment stands in `MemberEnrolled`.
+    """
+
+    TOPIC = "ReferrerNamed"
+    referrer_id: str
+    order_id: str
+
+
+class ReferralRefused(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A referral that does not count, or does not reward, and why (PROGRAMME 2.7)."""
+
+    TOPIC = "ReferralRefused"
+    referrer_id: str
+    reason: ReferralReason
+    order_id: str | None = None
+
+
+class ReferralRewarded(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The referrer's reward: `referee_id` completed the first order (PROGRAMME 2.7).
+
+    `earned_on` is the local date in whose month the referral counts.
+    """
+
+    TOPIC = "ReferralRewarded"
+    referee_id: str
+    order_id: str
+    points: int
+    breakdown: list[BreakdownRow]
+    programme_version: int
+    earned_on: date
+    lot: LotGrant | None = None
+    debt_paid: list[DebtPaid] = []
+
+
+class ReferralReversed(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The referee's first order was fully refunded: the reward is taken back (PROGRAMME 2.7).
+
+    points = Σ lots_drawn + debt + waived, as in `PointsClawedBack`.
+    """
+
+    TOPIC = "ReferralReversed"
+    referee_id: str
+    order_id: str
+    refund_id: str
+    points: int
+    lots_drawn: list[LotPoints] = []
+    debt: int = 0
+    waived: int = 0
+    pending: int = 0
+
+
+# Coupons
+
+
+class CouponIssued(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A member got a coupon (PROGRAMME 8); its other terms are the template's, in that version.
+
+    `source` says which rule gave it, `order_id` which order it came of.
+    `value` is money, or for percent_off the percentage; good from `valid_from` through
+    `valid_until`, local dates.
+    """
+
+    TOPIC = "CouponIssued"
+    code: str
+    template: str
+    kind: str
+    source: CouponSource
+    valid_from: date
+    valid_until: date
+    programme_version: int
+    value: Decimal = Decimal("0.00")
+    threshold: Decimal = Decimal("0.00")
+    name_en: str | None = None
+    name_zh: str | None = None
+    order_id: str | None = None
+
+
+class CouponVoided(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """An unused coupon is good for nothing any more: what it was given for was given back (5.4)."""
+
+    TOPIC = "CouponVoided"
+    code: str
+    template: str
+    reason: str
+    order_id: str | None = None
+    refund_id: str | None = None
 
 
 # Redeeming
@@ -274,7 +451,7 @@ class PointsRestored(Event, frozen=True, kw_only=True, omit_defaults=True):
 class PointsClawedBack(Event, frozen=True, kw_only=True, omit_defaults=True):
     """What the order earned was taken back: from these lots, then as debt or waived (5.1, 5.2).
 
-    points = Σ lots_drawn + debt + waived.
+    points = Σ lots_drawn + debt + waived; `pending` of those drawn had not become active yet.
     """
 
     TOPIC = "PointsClawedBack"
@@ -284,6 +461,7 @@ class PointsClawedBack(Event, frozen=True, kw_only=True, omit_defaults=True):
     lots_drawn: list[LotPoints]
     debt: int = 0
     waived: int = 0
+    pending: int = 0
 
 
 # Expiry
@@ -370,7 +548,17 @@ MEMBER_EVENTS: Final[tuple[type[Event], ...]] = (
     MemberFrozen,
     MemberUnfrozen,
     MemberClosed,
+    MemberFlagged,
+    NewcomerRewarded,
     PointsAccrued,
+    ActivityRewarded,
+    PointsActivated,
+    ReferrerNamed,
+    ReferralRefused,
+    ReferralRewarded,
+    ReferralReversed,
+    CouponIssued,
+    CouponVoided,
     PointsReserved,
     ReservationCaptured,
     ReservationReleased,

@@ -23,12 +23,12 @@ from ledger.answers import Answer, member_answer, redemption_answer
 from ledger.case import Case, Elsewhere
 from ledger.clock import Clock, system_clock
 from ledger.commands import quote
-from ledger.debts import without_unmade_debt
-from ledger.deciding import decide, known_answer, needs_of, remember_key
+from ledger.deciding import decide, known_answer, needs_of, referrers_missing, remember_key
 from ledger.errors import NotFound, Refusal
 from ledger.events import Actor, MemberEnrolled, Meta, ProgrammePublished, RecordedEvent
+from ledger.hindsight import as_it_was
 from ledger.member import Circumstances, Member
-from ledger.member.settling import lapse_due
+from ledger.member.settling import settle
 from ledger.programme.model import Programme
 from ledger.programme.reading import programme_from_json, rules_to_json
 from ledger.programme.versions import ProgrammeHistory, ProgrammeVersion, identity_changes
@@ -70,6 +70,12 @@ _DUE_FOR_EXPIRY: Final = """
 _DUE_FOR_LAPSE: Final = """
     SELECT DISTINCT member_id FROM open_reservations
     WHERE reserved_until <= %s AND member_id > %s
+    ORDER BY member_id LIMIT %s
+"""
+
+_DUE_FOR_RELEASE: Final = """
+    SELECT DISTINCT member_id FROM pending_lots
+    WHERE pending_until < %s AND member_id > %s
     ORDER BY member_id LIMIT %s
 """
 
@@ -156,18 +162,24 @@ class Ledger:
         self, requests: Sequence[Request], lock_timeout_seconds: float | None
     ) -> list[Outcome]:
         """One transaction, again where another one was faster with an id."""
-        for attempt in range(_ATTEMPTS):
+        attempt = 0
+        others: frozenset[str] = frozenset()
+        while attempt < _ATTEMPTS:
             try:
-                return self._transact(requests, lock_timeout_seconds)
+                return self._transact(requests, others, lock_timeout_seconds)
+            except Elsewhere as elsewhere:
+                # Each time it is about somebody new, at most once for each request.
+                attempt += elsewhere.member_ids <= others
+                others |= elsewhere.member_ids
             except (
                 psycopg2.errors.UniqueViolation,
                 psycopg2.errors.DeadlockDetected,
                 psycopg2.errors.SerializationFailure,
                 persistence.IntegrityError,
-                Elsewhere,
             ) as conflict:
                 log.debug("decided again: %s", conflict)
                 time.sleep(0.002 * attempt)
+                attempt += 1
         # Every attempt lost against another transaction: as good as a lock not to be had.
         raise psycopg2.errors.LockNotAvailable
 
@@ -202,12 +214,18 @@ class Ledger:
         return outcome
 
     def _transact(
-        self, requests: Sequence[Request], lock_timeout_seconds: float | None
+        self,
+        requests: Sequence[Request],
+        others: frozenset[str],
+        lock_timeout_seconds: float | None,
     ) -> list[Outcome]:
+        """`others`: members whom the requests don't name, but are about."""
         with self.database.transaction() as cursor:
-            unit = self._load(
-                cursor, needs_of(list(requests)), lock_timeout_seconds=lock_timeout_seconds
-            )
+            needs = needs_of(list(requests))
+            needs.members |= others
+            unit = self._load(cursor, needs, lock_timeout_seconds=lock_timeout_seconds)
+            if missing := referrers_missing(unit, requests) - others:
+                raise Elsewhere(*missing)
             now = self._now()
             outcomes = [
                 self._decide(unit, request, now, index) for index, request in enumerate(requests)
@@ -346,13 +364,13 @@ class Ledger:
         return member
 
     def _apply_clock(self, member: Member, now: datetime) -> None:
-        """Let due lapses take place in memory; totals and version count events only."""
+        """Let what is due take place in memory; totals and version count events only."""
         version, totals = member.state.version, copy.copy(member.state.totals)
-        lapse_due(member, self._reading(now), now)
+        settle(member, self._reading(now))
         member.state.version, member.state.totals = version, totals
 
     def _reading(self, now: datetime) -> Circumstances:
-        """Circumstances of a read, in which due lapses take place in memory only."""
+        """Circumstances of a read, in which what is due takes place in memory only."""
         programmes = self._current()
         return Circumstances(now, now, Meta(Actor("reading", "system")), programmes.at(now))
 
@@ -412,7 +430,7 @@ class Ledger:
             if entry is None or member is None or redemption is None:
                 raise NotFound("redemption", redemption_id)
             now = self._now()
-            lapse_due(member, self._reading(now), now)
+            settle(member, self._reading(now))
             answer = redemption_answer(redemption, member, self._current().latest.programme, now)
             version = member.state.version - len(member.new_events)
             answer["position"] = _position(cursor, stream_of(member.member_id), version)
@@ -446,6 +464,11 @@ class Ledger:
         programme = (self._programmes or self.programmes()).latest.programme
         return self._ids(_DUE_FOR_EXPIRY, (programme.local_date(as_of), after or "", limit))
 
+    def due_for_release(self, as_of: datetime, after: str | None, limit: int) -> list[str]:
+        """Members with pending points that are active at `as_of`, in the order of their ids."""
+        programme = (self._programmes or self.programmes()).latest.programme
+        return self._ids(_DUE_FOR_RELEASE, (programme.local_date(as_of), after or "", limit))
+
     def due_for_lapse(self, as_of: datetime, after: str | None, limit: int) -> list[str]:
         """Members with a reservation whose time is over at `as_of`, in the order of their ids."""
         return self._ids(_DUE_FOR_LAPSE, (as_of, after or "", limit))
@@ -477,7 +500,7 @@ def rebuilt(events: Sequence[RecordedEvent], *, effective: bool = False) -> Memb
         if recorded is not first:
             member.state.version = recorded.originator_version - 1
             event = recorded.event
-            member.replay(without_unmade_debt(event, member.state.debts) if effective else event)
+            member.replay(as_it_was(event, member.state) if effective else event)
     return member
 
 

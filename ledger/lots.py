@@ -27,6 +27,7 @@ class Lot(msgspec.Struct, omit_defaults=True):
     """The points of one grant.
 
     granted = remaining + reserved + spent + expired + clawed back; the first four change here.
+    `pending`: its points have not become active yet, by events alone (PROGRAMME 2.9).
     `expiries` names the recorded expiries that still stand: (version, points, occurred_at).
     `derived` are lots that restorations formed from this one (PROGRAMME 5.3).
     """
@@ -37,6 +38,7 @@ class Lot(msgspec.Struct, omit_defaults=True):
     earned_at: datetime
     expires_on: date | None
     source: LotSourceName
+    pending: bool = False
     reserved: int = 0
     expired: int = 0
     order_id: str | None = None
@@ -65,6 +67,10 @@ class Lot(msgspec.Struct, omit_defaults=True):
         """Whether its points can still be used on the local date `day` (3.1, 3.3)."""
         return self.last_day >= day
 
+    def pending_on(self, day: date) -> bool:
+        """Whether its points can't be spent yet on the local date `day` (2.9)."""
+        return self.pending_until is not None and day <= self.pending_until
+
 
 def lot_of(grant: LotGrant) -> Lot:
     """The lot that a grant makes, all of it remaining."""
@@ -78,6 +84,7 @@ def lot_of(grant: LotGrant) -> Lot:
         order_id=grant.order_id,
         funded_by=grant.funded_by,
         pending_until=grant.pending_until,
+        pending=grant.pending_until is not None,
         parent_lot_id=grant.parent_lot_id,
     )
 

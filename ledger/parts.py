@@ -7,11 +7,13 @@ they are kept one by one, found by id, and only what was changed is written (DES
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
+
+from ledger.state import Day
 
 T = TypeVar("T")
 
@@ -23,6 +25,7 @@ class Parts(Generic[T]):
         self._load = load
         self._known: dict[str, T | None] = {}
         self.changed: set[str] = set()
+        self.added: set[str] = set()
 
     def find(self, part_id: str) -> T | None:
         """The part of that id, or None."""
@@ -38,9 +41,10 @@ class Parts(Generic[T]):
         return part
 
     def add(self, part_id: str, part: T) -> None:
-        """A new part."""
+        """A new part; there is none of that id."""
         self._known[part_id] = part
         self.changed.add(part_id)
+        self.added.add(part_id)
 
     def learn(self, part_id: str, part: T | None) -> None:
         """What was read beforehand, or that there is none."""
@@ -74,6 +78,8 @@ class Order(msgspec.Struct, omit_defaults=True):
     fully_refunded: bool = False
     clawed_back: int = 0
     restored: int = 0
+    coupons: list[str] = []
+    """Codes of the coupons that it brought the member (5.4)."""
 
 
 class DrawnLot(msgspec.Struct, omit_defaults=True):
@@ -107,6 +113,37 @@ class OrderSpending(msgspec.Struct, omit_defaults=True):
     """
 
     redemption_ids: list[str] = []
+
+
+class Coupon(msgspec.Struct, omit_defaults=True):
+    """A coupon of the member, by its code."""
+
+    code: str
+    template: str
+    status: Literal["issued", "voided"] = "issued"
+
+
+class Referral(msgspec.Struct, omit_defaults=True):
+    """What a referrer was given for a referee, by the referee's first order (PROGRAMME 2.7)."""
+
+    referee_id: str
+    order_id: str
+    points: int
+    lot_id: str | None = None
+    coupons: list[str] = []
+    reversed: bool = False
+
+
+class Done(msgspec.Struct, omit_defaults=True):
+    """An activity that counts once for its reference, by `activity/reference` (2.3)."""
+
+    activity_id: str
+
+
+class Month(msgspec.Struct, omit_defaults=True):
+    """The days of a month that the head does not hold any more, by `2026-03` (`ledger.days`)."""
+
+    days: dict[date, Day] = {}
 
 
 class Adjustment(msgspec.Struct, omit_defaults=True):

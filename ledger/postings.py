@@ -15,11 +15,14 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from ledger.events import (
+    ActivityRewarded,
     DebtPaid,
     Event,
     LotPoints,
+    NewcomerRewarded,
     OrderRefunded,
     PointsAccrued,
+    PointsActivated,
     PointsAdjusted,
     PointsClawedBack,
     PointsExpired,
@@ -27,6 +30,8 @@ from ledger.events import (
     PointsRedeemed,
     PointsReserved,
     PointsRestored,
+    ReferralReversed,
+    ReferralRewarded,
     ReservationCaptured,
     ReservationLapsed,
     ReservationReleased,
@@ -121,13 +126,19 @@ def _given_up(event: ReservationReleased | ReservationLapsed) -> BalanceChange:
     return back._replace(reserved=-event.points)
 
 
-def _clawed_back(event: PointsClawedBack) -> BalanceChange:
-    return BalanceChange(available=-_points(event.lots_drawn), debt=event.debt)
+def _clawed_back(event: PointsClawedBack | ReferralReversed) -> BalanceChange:
+    active = _points(event.lots_drawn) - event.pending
+    return BalanceChange(available=-active, pending=-event.pending, debt=event.debt)
 
 
 # Any: each rule takes its own event class, which the key beside it says.
 _BALANCES: Final[dict[type[Event], Callable[[Any], BalanceChange]]] = {
+    NewcomerRewarded: lambda e: BalanceChange(available=e.points),
     PointsAccrued: _accrued,
+    ActivityRewarded: lambda e: _come_in(e.points, e.debt_paid),
+    PointsActivated: lambda e: BalanceChange(available=e.points, pending=-e.points),
+    ReferralRewarded: lambda e: _come_in(e.points, e.debt_paid),
+    ReferralReversed: _clawed_back,
     PointsReserved: lambda e: BalanceChange(available=-e.points, reserved=e.points),
     ReservationCaptured: _captured,
     ReservationReleased: _given_up,
@@ -141,6 +152,10 @@ _BALANCES: Final[dict[type[Event], Callable[[Any], BalanceChange]]] = {
 }
 
 _TOTALS: Final[dict[type[Event], Callable[[Any], TotalsChange]]] = {
+    NewcomerRewarded: lambda e: TotalsChange(granted=e.points),
+    ActivityRewarded: lambda e: TotalsChange(granted=e.points),
+    ReferralRewarded: lambda e: TotalsChange(granted=e.points),
+    ReferralReversed: lambda e: TotalsChange(clawed_back=e.points - e.waived),
     PointsAccrued: lambda e: TotalsChange(
         spend=e.amount, orders=int(e.amount > 0), granted=e.points
     ),

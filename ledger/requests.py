@@ -67,6 +67,19 @@ class Accrue(Command, frozen=True, kw_only=True, omit_defaults=True):
         return msgspec.structs.replace(self, enrol_unknown=False) if self.enrol_unknown else self
 
 
+class Activity(Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Record what a member did other than buying, and grant what it earns (PROGRAMME 2.3)."""
+
+    member_id: str
+    activity: str
+    activity_id: str | None = None
+    occurred_at: datetime | None = None
+    reference: str | None = None
+    answers: dict[str, Any] = {}
+    store_id: str | None = None
+    channel: str | None = None
+
+
 class Redeem(Command, frozen=True, kw_only=True, omit_defaults=True):
     """Spend points, or set them aside (`reserve`), on a cash offset (PROGRAMME 4.1, 4.3)."""
 
@@ -158,6 +171,13 @@ class Close(Command, frozen=True, kw_only=True, omit_defaults=True):
 
 class ExpirePoints(Command, frozen=True, kw_only=True, omit_defaults=True):
     """Record every expiry of a member that is due at `as_of` (3.3)."""
+
+    member_id: str
+    as_of: datetime
+
+
+class ReleasePending(Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Record for a member which pending points have become active by `as_of` (2.9)."""
 
     member_id: str
     as_of: datetime

@@ -63,6 +63,19 @@ class TierStatus(msgspec.Struct, omit_defaults=True):
     extended: bool = False
 
 
+class Day(msgspec.Struct, omit_defaults=True):
+    """What a member did on a local date, as far as rules count it.
+
+    `earned`: points of orders and activities, as granted, refunded or not (PROGRAMME 2.2).
+    `activities`: how many of each kind earned, or could have (2.3). `referrals`: how many were
+    rewarded, reversed or not (2.7).
+    """
+
+    earned: int = 0
+    activities: dict[str, int] = {}
+    referrals: int = 0
+
+
 class MemberState(msgspec.Struct, omit_defaults=True):
     """The head of a member.
 
@@ -70,7 +83,11 @@ class MemberState(msgspec.Struct, omit_defaults=True):
     recorded; no other open lot has a last day before `next_expiry_on` (None: none has one). The
     three are remembered from the last look at the lots, and can be forgotten at any time.
     `last_expired_on`: the latest last day among lots whose expiry is recorded.
-    `reservations`: the open ones, with their end.
+    `reservations`: the open ones, with their end. `pending`: the lots whose points can't be spent
+    yet, with their last pending day. `days`: the latest months; older ones stand apart
+    (`ledger.days`). `first_order_id`: the first order recorded with more than 0.00.
+    `orders_paid`, `refunded`: all such orders, and all the money ever given back.
+    `flags`: the guard rails that have tripped. `delayed`: one of them lets order points pend.
     """
 
     member_id: str
@@ -91,11 +108,10 @@ class MemberState(msgspec.Struct, omit_defaults=True):
     due_points: int = 0
     next_expiry_on: date | None = None
     last_expired_on: date | None = None
-
-    def level_at(self, moment: datetime) -> str | None:
-        """The level in force at a moment; the first one also before it began (PROGRAMME 7)."""
-        held = self.levels[0].code if self.levels else None
-        for level in self.levels:
-            if level.since <= moment:
-                held = level.code
-        return held
+    pending: dict[str, date] = {}
+    days: dict[date, Day] = {}
+    first_order_id: str | None = None
+    orders_paid: int = 0
+    refunded: Decimal = ZERO
+    flags: list[str] = []
+    delayed: bool = False

@@ -16,8 +16,8 @@ from ledger.events import MEMBER_EVENTS, Event, RecordedEvent
 from ledger.postings import BalanceChange, balance_change
 from ledger.store.arrays import text_array
 from ledger.store.database import Cursor, Database
+from ledger.summaries import summary_of
 from projections.bad_events import is_incomplete
-from projections.summaries import summary_of
 from projections.view import View, member_of
 from projections.writing import copy_lines, text_field
 
@@ -26,7 +26,9 @@ KINDS: Final = frozenset(event_class.TOPIC for event_class in MEMBER_EVENTS)
 MOST_ENTRIES: Final = 1000
 
 _NOTHING: Final = BalanceChange()
-_REFERENCES: Final = ("order_id", "redemption_id", "refund_id", "adjustment_id", "lot_id")
+_REFERENCES: Final = (
+    "order_id", "activity_id", "redemption_id", "refund_id", "adjustment_id", "lot_id",
+)  # fmt: skip
 _COLUMNS: Final = (
     "member_id", "version", "position", "kind", "occurred_at", "recorded_at", "points",
     "available_before", "pending_before", "reserved_before", "debt_before",

@@ -18,6 +18,7 @@ CREATE TABLE entries (
     reserved_after   bigint      NOT NULL,
     debt_after       bigint      NOT NULL,
     order_id         text        COLLATE "C",
+    activity_id      text        COLLATE "C",
     redemption_id    text        COLLATE "C",
     refund_id        text        COLLATE "C",
     adjustment_id    text        COLLATE "C",

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ledger.events import (
+    ActivityRewarded,
     DebtPaid,
     Event,
     LotGrant,
     LotPoints,
+    NewcomerRewarded,
     PointsAccrued,
+    PointsActivated,
     PointsAdjusted,
     PointsClawedBack,
     PointsExpired,
@@ -20,6 +23,8 @@ from ledger.events import (
     PointsReserved,
     PointsRestored,
     RecordedEvent,
+    ReferralReversed,
+    ReferralRewarded,
     ReservationCaptured,
     ReservationLapsed,
     ReservationReleased,
@@ -39,7 +44,7 @@ _FACTS: Final = {
 }
 _SUMS: Final = (
     "granted", "restored", "redeemed", "expired", "clawed_back", "adjusted", "paid_debt",
-    "reserved",
+    "reserved", "activated",
 )  # fmt: skip
 _NAMES: Final = ", ".join(("member_id", "lot_id", *_FACTS, *_SUMS))
 
@@ -85,6 +90,7 @@ class _LotChange:
     adjusted: int = 0
     paid_debt: int = 0
     reserved: int = 0
+    activated: int = 0
 
     def fact(self, name: str) -> str | None:
         """A field of the grant, if this chunk made the lot, as text."""
@@ -125,9 +131,19 @@ class _Chunk:
         return drawn
 
 
-def _accrued(chunk: _Chunk, member_id: str, event: PointsAccrued) -> None:
+def _newcomer_rewarded(chunk: _Chunk, member_id: str, event: NewcomerRewarded) -> None:
+    chunk.grant(member_id, event.lot)
+
+
+def _earned(
+    chunk: _Chunk, member_id: str, event: PointsAccrued | ActivityRewarded | ReferralRewarded
+) -> None:
     chunk.grant(member_id, event.lot)
     chunk.pay_debt(member_id, event.debt_paid)
+
+
+def _activated(chunk: _Chunk, member_id: str, event: PointsActivated) -> None:
+    chunk.lot(member_id, event.lot_id).activated += 1
 
 
 def _reserved(chunk: _Chunk, member_id: str, event: PointsReserved) -> None:
@@ -165,7 +181,7 @@ def _restored(chunk: _Chunk, member_id: str, event: PointsRestored) -> None:
     chunk.pay_debt(member_id, event.debt_paid)
 
 
-def _clawed_back(chunk: _Chunk, member_id: str, event: PointsClawedBack) -> None:
+def _clawed_back(chunk: _Chunk, member_id: str, event: PointsClawedBack | ReferralReversed) -> None:
     for part in event.lots_drawn:
         chunk.lot(member_id, part.lot_id).clawed_back += part.points
 
@@ -188,7 +204,12 @@ def _adjusted(chunk: _Chunk, member_id: str, event: PointsAdjusted) -> None:
 
 # Any: each rule takes its own event class, which the key beside it says.
 _RULES: Final[dict[type[Event], Callable[[_Chunk, str, Any], None]]] = {
-    PointsAccrued: _accrued,
+    NewcomerRewarded: _newcomer_rewarded,
+    PointsAccrued: _earned,
+    ActivityRewarded: _earned,
+    PointsActivated: _activated,
+    ReferralRewarded: _earned,
+    ReferralReversed: _clawed_back,
     PointsReserved: _reserved,
     ReservationCaptured: _reservation_over,
     ReservationReleased: _reservation_over,

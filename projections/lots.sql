@@ -19,13 +19,14 @@ CREATE TABLE lots (
     adjusted      bigint      NOT NULL,
     paid_debt     bigint      NOT NULL,
     reserved      bigint      NOT NULL,
+    activated     bigint      NOT NULL,
     remaining     bigint      NOT NULL GENERATED ALWAYS AS (
         granted + restored + adjusted - redeemed - expired - clawed_back - paid_debt - reserved
     ) STORED,
     status        text        COLLATE "C" NOT NULL GENERATED ALWAYS AS (
         CASE WHEN granted + restored + adjusted - redeemed - expired - clawed_back - paid_debt = 0
              THEN CASE WHEN expired > 0 THEN 'expired' ELSE 'used' END
-             WHEN pending_until IS NOT NULL THEN 'pending'
+             WHEN pending_until IS NOT NULL AND activated = 0 THEN 'pending'
              ELSE 'active' END
     ) STORED,
     PRIMARY KEY (member_id, lot_id)

@@ -12,7 +12,14 @@ from typing import Any, Final, TypedDict
 from ledger.errors import InvalidRequest, NotFound, Refusal
 from ledger.events import Actor
 from ledger.ledger import Ledger
-from ledger.requests import Command, ExpirePoints, LapseReservations, Outcome, Request
+from ledger.requests import (
+    Command,
+    ExpirePoints,
+    LapseReservations,
+    Outcome,
+    ReleasePending,
+    Request,
+)
 
 Progress = Callable[[int, int], None]
 """Called after each page with the members seen and the items changed so far."""
@@ -86,6 +93,13 @@ def expire_points(ledger: Ledger, as_of: datetime, tally: Tally, progress: Progr
         progress(tally.members, tally.affected)
 
 
+def release_pending(ledger: Ledger, as_of: datetime, tally: Tally, progress: Progress) -> None:
+    """Record that points whose return window has passed became active (PROGRAMME 2.9)."""
+    for member_ids in _pages(ledger.due_for_release, as_of):
+        _send(ledger, [ReleasePending(member_id=each, as_of=as_of) for each in member_ids], tally)
+        progress(tally.members, tally.affected)
+
+
 def lapse_reservations(ledger: Ledger, as_of: datetime, tally: Tally, progress: Progress) -> None:
     """Record the end of reservations whose time is over (PROGRAMME 4.3)."""
     for member_ids in _pages(ledger.due_for_lapse, as_of):
@@ -97,6 +111,7 @@ def lapse_reservations(ledger: Ledger, as_of: datetime, tally: Tally, progress: 
 JOBS: Final[Mapping[str, Job]] = {
     "expire-points": expire_points,
     "lapse-reservations": lapse_reservations,
+    "release-pending": release_pending,
 }
 
 

@@ -421,14 +421,21 @@ def _loaded(rows: dict[str, str]) -> dict[str, Any]:
     return {name: json.loads(state) for name, state in rows.items()}
 
 
+def _own(parts: dict[str, Any], member_id: str) -> dict[str, Any]:
+    """Parts whose ids are the member's own, under the directory's ids."""
+    return {f"{name}/{member_id}": part for name, part in parts.items()}
+
+
 def _parts(account: Account, member_id: str) -> dict[str, Any]:
     kinds: dict[str, dict[str, Any]] = {
         "order": account.orders.known(),
         "redemption": account.redemptions.known(),
         "adjustment": account.adjustments.known(),
-        "spending": {
-            f"{order_id}/{member_id}": part for order_id, part in account.spendings.known().items()
-        },
+        "coupon": account.coupons.known(),
+        "referral": account.referrals.known(),
+        "spending": _own(account.spendings.known(), member_id),
+        "done": _own(account.done.known(), member_id),
+        "month": _own(account.months.known(), member_id),
     }
     return {
         f"{kind} {name}": _plain(part)

@@ -14,28 +14,19 @@ from ledger.programme.model import Programme
 
 IDLE: Final = (
     "points.remind_days_before",
-    "points.pending",
-    "points.daily_earning_cap",
-    "earning.stacking",
-    "earning.activities",
-    "newcomer",
-    "second_order",
-    "spend_gifts",
-    "referral",
     "redemption.level_discounts",
-    "returns",
     "tiers",
     "levels",
     "segments",
     "lifecycle",
     "coupons",
     "rewards",
-    "campaigns",
     "messages",
     "follow_ups",
     "limits.redemptions_per_day",
     "accounting",
-    "guard_rails",
+    "guard_rails.redemptions_per_hour",
+    "guard_rails.earn_and_redeem_within",
 )
 """Sections, or keys of one that is live otherwise. Tiers, levels, segments and lifecycle give a new
 member its first standing, and are not reviewed yet."""

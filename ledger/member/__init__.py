@@ -2,13 +2,17 @@
 
     aggregate.py      the state, the parts, the new events
     circumstances.py  when, by whom and by which rules something is decided
+    enrolling.py      joining, with the newcomer pack
     accruing.py       an order
+    activities.py     what else earns
+    referring.py      who brought whom, and the reward for it
     redeeming.py      points spent or set aside; reserving.py: how a reservation ends
     refunding.py      an order given back
     adjusting.py      points given or taken by hand
     status.py         frozen, closed
-    settling.py       what time brings: lapses and expiries
-    granting.py, drawing.py   what the verbs share: lots made, lots drawn
+    settling.py       what time brings: lapses, pending points that become active, expiries
+    guarding.py       guard rails: flag, delay, freeze
+    granting.py, issuing.py, drawing.py   what the verbs share: lots made, coupons given, lots drawn
 
 A verb checks every rule first and then triggers events; what an event changes stands in
 `ledger.applying`. A refused command may have triggered events before it refused: then nothing

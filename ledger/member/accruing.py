@@ -1,47 +1,72 @@
-"""An order: what it would earn, and recording it (PROGRAMME 2)."""
+"""An order: what it would earn, and recording it (PROGRAMME 2.1, 2.2, 2.5, 2.6)."""
 
 from __future__ import annotations
 
-from fractions import Fraction
+from collections.abc import Iterator
 
 from ledger import events as e
 from ledger import requests as r
-from ledger.earning import Earned, earn_on_order
+from ledger.days import day
+from ledger.earning import NOTHING_EARNED, Earned, Occasion, capped, earn_on_order
 from ledger.member.aggregate import Member
 from ledger.member.circumstances import Circumstances
 from ledger.member.granting import debt_paid_by, new_lot
+from ledger.member.issuing import issue
 from ledger.member.reserving import spend_on_order
-from ledger.member.settling import lapse_due
+from ledger.member.settling import settle
 from ledger.member.status import must_be_active
 from ledger.money import fraction_text
 
 
-def quote(member: Member, command: r.Accrue, at: Circumstances) -> Earned:
-    """What the order would earn (PROGRAMME 2.1)."""
-    rules = at.programme.earning
-    if rules is None:
-        return Earned(0, 0, Fraction(0), [])
-    level = member.state.level_at(at.occurred_at)
-    return earn_on_order(rules, command.amount, command.items, level)
+def earned_by(member: Member, command: r.Accrue, at: Circumstances) -> Earned:
+    """What the order would earn now (PROGRAMME 2.1, 2.2)."""
+    programme = at.programme
+    if programme.earning is None:
+        return NOTHING_EARNED
+    standing = member.standing(programme, at.occurred_at)
+    occasion = Occasion(at.occurred_at, standing, command.channel, command.store_id)
+    earned = earn_on_order(
+        programme.earning, programme.campaigns, command.amount, command.items, occasion
+    )
+    return capped(earned, left_today(member, at))
+
+
+def left_today(member: Member, at: Circumstances) -> int | None:
+    """How many points the daily cap leaves on the day of `occurred_at`; None without one (2.2)."""
+    cap = at.programme.points.daily_earning_cap
+    return max(0, cap - day(member, at.day).earned) if cap else None
+
+
+def coupons_for(
+    member: Member, command: r.Accrue, at: Circumstances
+) -> Iterator[tuple[e.CouponSource, str]]:
+    """The coupons that the order would bring the member, and by which rule (2.5, 2.6)."""
+    programme = at.programme
+    if not command.amount:
+        return
+    if member.state.first_order_id is None and programme.second_order is not None:
+        yield "second_order", programme.second_order.coupon
+    for gift in programme.spend_gifts:
+        if command.amount >= gift.threshold:
+            yield "spend_gift", gift.coupon
+
+
+def lot_for(member: Member, command: r.Accrue, points: int, at: Circumstances) -> e.LotGrant | None:
+    """The lot that so many points of the order make."""
+    return new_lot(
+        member, points, "order", at, order_id=command.order_id, funded_by=command.funded_by
+    )
 
 
 def accrue(member: Member, command: r.Accrue, at: Circumstances) -> e.PointsAccrued:
-    """Record an order: capture its redemptions, grant its points, pay debt first."""
+    """Record an order: capture its redemptions, grant its points, pay debt first, give coupons."""
     must_be_active(member)
-    lapse_due(member, at, at.now)
+    settle(member, at)
     for redemption_id in command.redemption_ids:
         spend_on_order(member, redemption_id, command.order_id, at)
-    earned = quote(member, command, at)
-    lot = None
-    if earned.points:
-        lot = new_lot(
-            member,
-            earned.points,
-            "order",
-            at,
-            order_id=command.order_id,
-            funded_by=command.funded_by,
-        )
+    earned = earned_by(member, command, at)
+    coupons = list(coupons_for(member, command, at))
+    lot = lot_for(member, command, earned.points, at)
     event = e.PointsAccrued(
         occurred_at=at.occurred_at,
         meta=at.meta,
@@ -59,6 +84,11 @@ def accrue(member: Member, command: r.Accrue, at: Circumstances) -> e.PointsAccr
         channel=command.channel,
         items=command.items,
         attributes=command.attributes,
+        earned_on=at.day,
+        first=command.amount > 0 and member.state.first_order_id is None,
     )
     member.trigger(event)
+    for source, template in coupons:
+        issue(member, template, source, at, command.order_id)
+    settle(member, at)  # late data: its points may be active by now
     return event

@@ -7,9 +7,9 @@ from ledger import requests as r
 from ledger.errors import NotFound, Refusal
 from ledger.member.aggregate import Member
 from ledger.member.circumstances import Circumstances
-from ledger.member.drawing import correct_expiries, plan_redemption
+from ledger.member.drawing import correct_expiries, drawn_from, plan_redemption
 from ledger.member.granting import debt_paid_by, new_lot
-from ledger.member.settling import lapse_due
+from ledger.member.settling import settle
 from ledger.member.status import must_not_be_closed
 from ledger.parts import Adjustment
 
@@ -19,7 +19,7 @@ def request_adjustment(
 ) -> None:
     """An adjustment over the limit waits for a second person (PROGRAMME 10)."""
     must_not_be_closed(member)
-    lapse_due(member, at, at.now)
+    settle(member, at)
     member.trigger(
         e.AdjustmentRequested(
             occurred_at=at.now,
@@ -46,7 +46,7 @@ def adjust(
 ) -> e.PointsAdjusted:
     """Give points as a lot, or take them in drawing order, never below zero (4.4)."""
     must_not_be_closed(member)
-    lapse_due(member, at, at.now)
+    settle(member, at)
     lot = None
     drawn: list[e.LotPoints] = []
     if points > 0:
@@ -54,7 +54,7 @@ def adjust(
     else:
         draws = plan_redemption(member, -points, at)
         correct_expiries(member, draws, at)
-        drawn = [e.LotPoints(draw.lot_id, draw.points) for draw in draws if draw.points]
+        drawn = drawn_from(draws)
     event = e.PointsAdjusted(
         occurred_at=at.occurred_at,
         meta=at.meta,
@@ -88,7 +88,7 @@ def waiting_adjustment(member: Member, adjustment_id: str, decided_by: str) -> A
 
 def reject_adjustment(member: Member, command: r.RejectAdjustment, at: Circumstances) -> None:
     """The second person's no."""
-    lapse_due(member, at, at.now)
+    settle(member, at)
     member.trigger(
         e.AdjustmentRejected(
             occurred_at=at.occurred_at,

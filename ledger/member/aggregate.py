@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, Final
 
 from ledger import events as e
 from ledger.applying import apply, enrolled_state
+from ledger.earning import Standing
 from ledger.lots import Lot, Lots, LotSource, NoLots
-from ledger.parts import Adjustment, Order, OrderSpending, PartLoader, Parts, Redemption, nothing
+from ledger.parts import (
+    Adjustment,
+    Coupon,
+    Done,
+    Month,
+    Order,
+    OrderSpending,
+    PartLoader,
+    Parts,
+    Redemption,
+    Referral,
+    nothing,
+)
+from ledger.programme.model import Programme
 from ledger.state import Balance, MemberState
+
+_KINDS: Final = (
+    ("order", "orders"),
+    ("spending", "spendings"),
+    ("redemption", "redemptions"),
+    ("adjustment", "adjustments"),
+    ("coupon", "coupons"),
+    ("referral", "referrals"),
+    ("done", "done"),
+    ("month", "months"),
+)
 
 
 class Member:
@@ -47,15 +72,29 @@ class Member:
         """The adjustments that wait, or waited, for approval, by id."""
         return Parts(partial(self._load, "adjustment"))
 
+    @cached_property
+    def coupons(self) -> Parts[Coupon]:
+        """The coupons, by code."""
+        return Parts(partial(self._load, "coupon"))
+
+    @cached_property
+    def referrals(self) -> Parts[Referral]:
+        """The rewarded referrals of this member's, by the referee's first order."""
+        return Parts(partial(self._load, "referral"))
+
+    @cached_property
+    def done(self) -> Parts[Done]:
+        """The activities that count once for a reference, by `activity/reference`."""
+        return Parts(partial(self._load, "done"))
+
+    @cached_property
+    def months(self) -> Parts[Month]:
+        """The days of months that the head does not hold any more, by `2026-03`."""
+        return Parts(partial(self._load, "month"))
+
     def parts(self) -> list[tuple[str, Parts[Any]]]:
         """The parts that were asked for, with the name of their kind."""
-        kinds = (
-            ("order", "orders"),
-            ("spending", "spendings"),
-            ("redemption", "redemptions"),
-            ("adjustment", "adjustments"),
-        )
-        return [(kind, self.__dict__[name]) for kind, name in kinds if name in self.__dict__]
+        return [(kind, self.__dict__[name]) for kind, name in _KINDS if name in self.__dict__]
 
     @classmethod
     def replayed(cls, event: e.MemberEnrolled) -> Member:
@@ -77,6 +116,28 @@ class Member:
         apply(self, event)
 
     # Reading
+
+    def standing(self, programme: Programme, moment: datetime) -> Standing:
+        """Tier, level, segment and lifecycle at a moment, by the rules that decide it.
+
+        Before a first review a member stands where the programme puts everybody (PROGRAMME 7).
+        """
+        state = self.state
+        tier = programme.tiers[0].code if programme.tiers else None
+        if tier is not None and state.tier is not None and state.tier.until is not None:
+            tier = state.tier.code
+        level = programme.levels.bands[0].code if programme.levels else None
+        if level is not None:
+            # The first entry is what the member was enrolled with.
+            for reviewed in state.levels[1:]:
+                if reviewed.since <= moment:
+                    level = reviewed.code
+        return Standing(
+            tier=tier,
+            level=level,
+            segment=programme.segments.otherwise if programme.segments else None,
+            lifecycle="new" if programme.lifecycle else None,
+        )
 
     def balance(self, today: date) -> Balance:
         """The balance with the clock applied: a lot past its day does not count (3.3)."""

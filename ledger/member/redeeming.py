@@ -11,8 +11,8 @@ from ledger import requests as r
 from ledger.errors import InvalidRequest, Refusal
 from ledger.member.aggregate import Member
 from ledger.member.circumstances import Circumstances
-from ledger.member.drawing import correct_expiries, plan_redemption
-from ledger.member.settling import lapse_due
+from ledger.member.drawing import correct_expiries, drawn_from, plan_redemption
+from ledger.member.settling import settle
 from ledger.member.status import must_be_active
 from ledger.money import ZERO, exact
 from ledger.programme.sections import RedemptionRules
@@ -23,7 +23,7 @@ def redeem(
 ) -> e.PointsReserved | e.PointsRedeemed:
     """Spend points on an order, or set them aside for it (4.1, 4.3, 4.4)."""
     must_be_active(member)
-    lapse_due(member, at, at.now)
+    settle(member, at)
     points, order_id, amount = _cash_offset(command)
     rules = at.programme.redemption
     if rules is None:
@@ -34,7 +34,7 @@ def redeem(
     _check_order_share(member, value, order_id, amount, rules)
     draws = plan_redemption(member, points, at)
     correct_expiries(member, draws, at)
-    drawn = [e.LotPoints(draw.lot_id, draw.points) for draw in draws if draw.points]
+    drawn = drawn_from(draws)
     event: e.PointsReserved | e.PointsRedeemed
     if command.reserve:
         seconds = command.reserve_seconds or rules.reserve_seconds

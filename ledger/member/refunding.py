@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
@@ -10,12 +10,12 @@ from ledger import events as e
 from ledger import requests as r
 from ledger.debts import pay_debts
 from ledger.errors import InvalidRequest, NotFound, Refusal
-from ledger.lots import Draw, Lot, plan_draw
 from ledger.member.aggregate import Member
 from ledger.member.circumstances import Circumstances
-from ledger.member.drawing import correct_expiries, drawable
+from ledger.member.drawing import own_lots, take_back
 from ledger.member.granting import next_lot_id
-from ledger.member.settling import lapse_due
+from ledger.member.guarding import watch_refunds
+from ledger.member.settling import settle
 from ledger.parts import Order, Redemption
 from ledger.refunds import clawback, expired_unspent, plan_restoration, restored_so_far
 
@@ -26,7 +26,7 @@ def refund(member: Member, command: r.Refund, refund_id: str, at: Circumstances)
     if order is None:
         raise NotFound("order", command.order_id)
     refunded = _check_refund(order, command.amount, at.occurred_at)
-    lapse_due(member, at, at.now)
+    settle(member, at)
     fully = refunded >= order.amount
     member.trigger(
         e.OrderRefunded(
@@ -42,6 +42,9 @@ def refund(member: Member, command: r.Refund, refund_id: str, at: Circumstances)
     )
     _restore(member, order, refund_id, at)
     _claw_back(member, order, refund_id, at)
+    if fully:
+        void_coupons(member, order.coupons, order.order_id, refund_id, at)
+    watch_refunds(member, at)
 
 
 def _restore(member: Member, order: Order, refund_id: str, at: Circumstances) -> None:
@@ -111,15 +114,11 @@ def _lot_with_later_expiry(
 
 def _claw_back(member: Member, order: Order, refund_id: str, at: Circumstances) -> None:
     """Take back what the order holds above what it should: own lots, others, debt (5.2)."""
-    own = _own_lots(member, order)
-    points = clawback(order, order.refunded, expired_unspent(own, at.day))
+    expired = expired_unspent(own_lots(member, order.lot_id), at.day)
+    points = clawback(order, order.refunded, expired)
     if points == 0:
         return
-    draws = _plan_clawback(member, own, points, at)
-    correct_expiries(member, draws, at)
-    drawn = [e.LotPoints(draw.lot_id, draw.points) for draw in draws if draw.points]
-    missing = points - sum(draw.points for draw in drawn)
-    waive = at.programme.points.debt == "waive"
+    taken = take_back(member, order.lot_id, points, at)
     member.trigger(
         e.PointsClawedBack(
             occurred_at=at.occurred_at,
@@ -127,41 +126,32 @@ def _claw_back(member: Member, order: Order, refund_id: str, at: Circumstances) 
             refund_id=refund_id,
             order_id=order.order_id,
             points=points,
-            lots_drawn=drawn,
-            debt=0 if waive else missing,
-            waived=missing if waive else 0,
+            lots_drawn=taken.lots_drawn,
+            debt=taken.debt,
+            waived=taken.waived,
+            pending=taken.pending,
         )
     )
 
 
-def _plan_clawback(
-    member: Member, own: Sequence[Lot], points: int, at: Circumstances
-) -> list[Draw]:
-    own_ids = {lot.lot_id for lot in own}
-    own_good = sorted(
-        (lot for lot in own if lot.good_on(at.day) and lot.earned_at <= at.occurred_at),
-        key=lambda lot: lot.drawing_key,
-    )
-    debt = member.state.balance.debt
-    draws, missing = plan_draw(own_good, points, debt=debt)
-    if missing:
-        debt -= sum(draw.pays_debt for draw in draws)
-        others = (lot for lot in drawable(member, at) if lot.lot_id not in own_ids)
-        more, _ = plan_draw(others, missing, debt=debt)
-        draws += more
-    return draws
-
-
-def _own_lots(member: Member, order: Order) -> list[Lot]:
-    """The lot of the order's grant, and those that restorations formed from it."""
-    found: list[Lot] = []
-    ids = [order.lot_id] if order.lot_id else []
-    while ids:
-        lot = member.lots.find(ids.pop())
-        if lot is not None:
-            found.append(lot)
-            ids.extend(lot.derived)
-    return found
+def void_coupons(
+    member: Member, codes: Iterable[str], order_id: str, refund_id: str, at: Circumstances
+) -> None:
+    """Unused coupons that a fully refunded order brought are good for nothing any more (5.4)."""
+    for code in codes:
+        coupon = member.coupons.find(code)
+        if coupon is not None and coupon.status == "issued":
+            member.trigger(
+                e.CouponVoided(
+                    occurred_at=at.occurred_at,
+                    meta=at.meta,
+                    code=code,
+                    template=coupon.template,
+                    reason="order_refunded",
+                    order_id=order_id,
+                    refund_id=refund_id,
+                )
+            )
 
 
 def _check_refund(order: Order, amount: Decimal, occurred_at: datetime) -> Decimal:

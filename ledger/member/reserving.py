@@ -9,7 +9,7 @@ from ledger.errors import NotFound, Refusal
 from ledger.member.aggregate import Member
 from ledger.member.circumstances import Circumstances
 from ledger.member.redeeming import check_step, must_not_be_refunded
-from ledger.member.settling import expire_returned, lapse_due, left_of
+from ledger.member.settling import expire_returned, left_of, settle
 from ledger.member.status import must_be_active
 from ledger.money import cents, exact
 from ledger.parts import Redemption
@@ -29,7 +29,7 @@ def capture(member: Member, command: r.Capture, at: Circumstances) -> Redemption
     rules = at.programme.redemption
     if points < redemption.points and rules is not None:
         check_step(points, rules)
-    lapse_due(member, at, at.now)
+    settle(member, at)
     _spend(member, redemption, points, redemption.order_id, at)
     return redemption
 
@@ -60,7 +60,7 @@ def _spend(
 def release(member: Member, command: r.Release, at: Circumstances) -> Redemption:
     """Give a reservation up; its points go back to their lots (4.3)."""
     redemption = _open_reservation(member, command.redemption_id, at)
-    lapse_due(member, at, at.now)
+    settle(member, at)
     returned = left_of(redemption, redemption.points)
     paid, left = pay_debts(member.state.debts, returned)
     member.trigger(

@@ -1,9 +1,14 @@
-"""What happens because time has passed: reservations lapse, points expire (3.3, 3.5, 4.3)."""
+"""What happens because time has passed: reservations lapse, pending points become active, points
+expire (PROGRAMME 2.9, 3.3, 3.5, 4.3).
+
+A command settles the account before it decides about points. Only expiry is left to the job: what
+is past its day is neither drawn nor counted, recorded or not.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ledger import events as e
 from ledger.debts import pay_debts
@@ -11,6 +16,32 @@ from ledger.member.aggregate import Member
 from ledger.member.circumstances import Circumstances
 from ledger.parts import Redemption
 from ledger.refunds import plan_restoration
+
+
+def settle(member: Member, at: Circumstances) -> None:
+    """Record what has come of itself by now, so that the command decides on what holds."""
+    lapse_due(member, at, at.now)
+    # A till's clock may be ahead of ours, over a midnight too.
+    activate_due(member, at, max(at.now, at.occurred_at))
+
+
+def activate_due(member: Member, at: Circumstances, as_of: datetime) -> int:
+    """Record that pending points became active; answer how many lots (2.9)."""
+    if not member.state.pending:
+        return 0
+    today = at.programme.local_date(as_of)
+    due = sorted((until, lot_id) for lot_id, until in member.state.pending.items() if until < today)
+    for until, lot_id in due:
+        lot = member.lots.find(lot_id)
+        member.trigger(
+            e.PointsActivated(
+                occurred_at=at.programme.local_midnight(until + timedelta(days=1)),
+                meta=at.meta,
+                lot_id=lot_id,
+                points=lot.remaining if lot is not None else 0,
+            )
+        )
+    return len(due)
 
 
 def lapse_due(member: Member, at: Circumstances, as_of: datetime) -> int:
@@ -43,6 +74,7 @@ def lapse_due(member: Member, at: Circumstances, as_of: datetime) -> int:
 def expire_due(member: Member, as_of: datetime, at: Circumstances) -> int:
     """Record the expiry of every lot past its day; answer how many lots (3.3)."""
     lapse_due(member, at, as_of)
+    activate_due(member, at, as_of)
     due = [lot for lot in member.due_lots(at.programme.local_date(as_of)) if lot.remaining]
     for lot in due:
         assert lot.expires_on is not None

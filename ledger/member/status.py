@@ -7,13 +7,13 @@ from ledger import requests as r
 from ledger.errors import Refusal
 from ledger.member.aggregate import Member
 from ledger.member.circumstances import Circumstances
-from ledger.member.settling import lapse_due
+from ledger.member.settling import settle
 
 
 def freeze(member: Member, command: r.Freeze, at: Circumstances) -> None:
     """No earning and no redeeming from now on (4.5); a second time changes nothing."""
     must_not_be_closed(member)
-    lapse_due(member, at, at.now)
+    settle(member, at)
     if member.state.status == "active":
         member.trigger(
             e.MemberFrozen(occurred_at=at.occurred_at, meta=at.meta, reason=command.reason)
@@ -23,7 +23,7 @@ def freeze(member: Member, command: r.Freeze, at: Circumstances) -> None:
 def unfreeze(member: Member, command: r.Unfreeze, at: Circumstances) -> None:
     """Earning and redeeming again; a second time changes nothing."""
     must_not_be_closed(member)
-    lapse_due(member, at, at.now)
+    settle(member, at)
     if member.state.status == "frozen":
         member.trigger(
             e.MemberUnfrozen(occurred_at=at.occurred_at, meta=at.meta, reason=command.reason)
@@ -32,7 +32,7 @@ def unfreeze(member: Member, command: r.Unfreeze, at: Circumstances) -> None:
 
 def close(member: Member, command: r.Close, at: Circumstances) -> None:
     """The end of the membership (4.5); a second time changes nothing."""
-    lapse_due(member, at, at.now)
+    settle(member, at)
     if member.state.status in ("active", "frozen"):
         member.trigger(
             e.MemberClosed(occurred_at=at.occurred_at, meta=at.meta, reason=command.reason)

@@ -8,6 +8,7 @@ the log's own lock is taken last and held for the shortest time (`ledger.store.r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime
 from functools import cache, partial
@@ -16,10 +17,25 @@ from typing import Any, Final
 import msgspec
 from psycopg2.errors import SerializationFailure
 
-from ledger.events import RecordedEvent
+from ledger.events import (
+    MemberEnrolled,
+    PointsAccrued,
+    PointsActivated,
+    RecordedEvent,
+    ReferrerNamed,
+)
 from ledger.lots import DrawingKey, Lot
 from ledger.member import Member
-from ledger.parts import Adjustment, Order, OrderSpending, Redemption
+from ledger.parts import (
+    Adjustment,
+    Coupon,
+    Done,
+    Month,
+    Order,
+    OrderSpending,
+    Redemption,
+    Referral,
+)
 from ledger.requests import Enrol
 from ledger.state import MemberState
 from ledger.store.arrays import bigint_array, text_array
@@ -253,6 +269,47 @@ _END_RESERVATIONS: Final = Prepared(
     ids="text[]",
 )
 
+_ADD_PENDING_LOTS: Final = Prepared(
+    "add_pending_lots",
+    """
+    INSERT INTO pending_lots (member_id, lot_id, pending_until)
+    SELECT * FROM unnest(%(members)s, %(ids)s, %(untils)s)
+    """,
+    members="text[]",
+    ids="text[]",
+    untils="date[]",
+)
+
+_END_PENDING_LOTS: Final = Prepared(
+    "end_pending_lots",
+    """
+    DELETE FROM pending_lots USING unnest(%(members)s, %(ids)s) AS ended (member_id, lot_id)
+    WHERE pending_lots.member_id = ended.member_id AND pending_lots.lot_id = ended.lot_id
+    """,
+    members="text[]",
+    ids="text[]",
+)
+
+_WRITE_REFERRALS: Final = Prepared(
+    "write_referrals",
+    """
+    INSERT INTO referrals (referee_id, referrer_id)
+    SELECT * FROM unnest(%(referees)s, %(referrers)s)
+    """,
+    referees="text[]",
+    referrers="text[]",
+)
+
+_WRITE_ANSWERS: Final = Prepared(
+    "write_answers",
+    """
+    INSERT INTO activity_answers (activity_id, member_id, answers)
+    SELECT activity_id, member_id, answers
+    FROM jsonb_to_recordset(%(answers)s) AS given (activity_id text, member_id text, answers jsonb)
+    """,
+    answers="jsonb",
+)
+
 _WRITE_PROFILES: Final = Prepared(
     "write_profiles",
     """
@@ -264,6 +321,16 @@ _WRITE_PROFILES: Final = Prepared(
     """,
     profiles="jsonb",
 )
+
+_CONTACTS: Final = "SELECT phone, email FROM profiles WHERE member_id = %s"
+
+_REFERRER: Final = "SELECT referrer_id FROM referrals WHERE referee_id = %s"
+
+_REFEREES_ALIKE: Final = r"""
+    SELECT count(*) FROM referrals JOIN profiles ON profiles.member_id = referrals.referee_id
+    WHERE referrals.referrer_id = %s
+      AND left(regexp_replace(profiles.phone, '[^0-9]', '', 'g'), %s) = %s
+"""
 
 _LOT: Final = "SELECT state FROM lot_states WHERE member_id = %s AND lot_id = %s"
 
@@ -304,7 +371,14 @@ _DECODE_PART: Final[dict[str, Callable[[str], Any]]] = {
     "spending": msgspec.json.Decoder(OrderSpending).decode,
     "redemption": msgspec.json.Decoder(Redemption).decode,
     "adjustment": msgspec.json.Decoder(Adjustment).decode,
+    "coupon": msgspec.json.Decoder(Coupon).decode,
+    "referral": msgspec.json.Decoder(Referral).decode,
+    "done": msgspec.json.Decoder(Done).decode,
+    "month": msgspec.json.Decoder(Month).decode,
 }
+
+_OF_A_MEMBER: Final = frozenset({"spending", "done", "month"})
+"""Kinds of parts whose ids are a member's own: in the directory they are followed by the member."""
 
 Reference = tuple[str, str]
 """(kind, id) of a directory entry, or (scope, key) of an idempotency key."""
@@ -352,6 +426,13 @@ class Needs(msgspec.Struct):
     owners: bool = False
 
 
+class Contacts(msgspec.Struct, frozen=True):
+    """By what a member can be reached."""
+
+    phone: str | None = None
+    email: str | None = None
+
+
 class MemberLots:
     """Reads the lots of one member; see `ledger.lots.LotSource`."""
 
@@ -394,7 +475,8 @@ class UnitOfWork:
         self._keys: dict[Reference, KnownKey] = {}
         self._new_entries: dict[Reference, Entry] = {}
         self._new_keys: list[KnownKey] = []
-        self._profiles: list[dict[str, Any]] = []
+        self._profiles: dict[str, Enrol] = {}
+        self._answers: list[dict[str, Any]] = []
         self._appending: list[RecordedEvent] = []
         self.programme_version: int | None = None
 
@@ -503,11 +585,43 @@ class UnitOfWork:
 
     def member_of_referral_code(self, code: str) -> str | None:
         """The member whose referral code this is."""
+        for member_id in self._enrolled:
+            if self._members[member_id].state.referral_code == code:
+                return member_id
         self._cursor.execute(
             "SELECT member_id FROM member_states WHERE referral_code = %s", (code,)
         )
         row = self._cursor.fetchone()
         return row[0] if row else None
+
+    def contacts(self, member_id: str) -> Contacts:
+        """Phone and e-mail of a member, as far as they are known."""
+        enrolling = self._profiles.get(member_id)
+        if enrolling is not None:
+            return Contacts(enrolling.phone, enrolling.email)
+        self._cursor.execute(_CONTACTS, (member_id,))
+        row = self._cursor.fetchone()
+        return Contacts(*row) if row else Contacts()
+
+    def referrer_of(self, member_id: str) -> str | None:
+        """By whom a member, who may not be locked, was brought."""
+        member = self._members.get(member_id)
+        if member is not None:
+            return member.state.referrer_id
+        self._cursor.execute(_REFERRER, (member_id,))
+        row = self._cursor.fetchone()
+        return row[0] if row else None
+
+    def referees_alike(self, referrer_id: str, phone: str, digits: int) -> int:
+        """How many referees of a referrer have a phone number that begins like this one."""
+        prefix = phone_prefix(phone, digits)
+        self._cursor.execute(_REFEREES_ALIKE, (referrer_id, digits, prefix))
+        row = self._cursor.fetchone()
+        return (row[0] if row else 0) + sum(
+            self._members[referee_id].state.referrer_id == referrer_id
+            and phone_prefix(profile.phone or "", digits) == prefix
+            for referee_id, profile in self._profiles.items()
+        )
 
     def _member(self, state: MemberState) -> Member:
         member_id = state.member_id
@@ -531,18 +645,13 @@ class UnitOfWork:
         self._members[member.member_id] = member
         self._enrolled.add(member.member_id)
         if profile is not None:
-            self._profiles.append(
-                {
-                    "member_id": member.member_id,
-                    "name": profile.name,
-                    "phone": profile.phone,
-                    "email": profile.email,
-                    "external_id": profile.external_id,
-                    "birthday": profile.birthday,
-                    "tags": profile.tags,
-                    "consents": profile.consents,
-                }
-            )
+            self._profiles[member.member_id] = profile
+
+    def keep_answers(self, activity_id: str, member_id: str, answers: dict[str, Any]) -> None:
+        """What a member answered, apart from the log."""
+        self._answers.append(
+            {"activity_id": activity_id, "member_id": member_id, "answers": answers}
+        )
 
     def take_events(self, member: Member) -> int:
         """Take over what a command triggered; answer how many events."""
@@ -584,10 +693,11 @@ class UnitOfWork:
             *self._heads(),
             *self._entries_to_insert(),
             *self._changed_lots(),
+            *self._changed_pending_lots(),
+            *self._new_referrals(),
             *self._keys_to_insert(now),
+            *self._what_is_personal(),
         ]
-        if self._profiles:
-            statements.append((_WRITE_PROFILES, {"profiles": _encode(self._profiles).decode()}))
         if not self._appending:
             if statements:
                 execute_together(self._cursor, statements)
@@ -615,10 +725,10 @@ class UnitOfWork:
                     new = self._new_entries.get((kind, entry_id))
                     if new is not None:
                         new.state = state
-                    elif self.entry(kind, entry_id) is not None:
-                        updates.append((kind, entry_id, state))
-                    else:
+                    elif name in parts.added:
                         self.remember(Entry(kind, entry_id, member.member_id, state=state))
+                    else:
+                        updates.append((kind, entry_id, state))
             if "redemption" in dict(member.parts()) and member.redemptions.changed:
                 yield from self._changed_reservations(member)
         if updates:
@@ -723,6 +833,68 @@ class UnitOfWork:
                 },
             )
 
+    def _changed_pending_lots(self) -> Iterator[Statement]:
+        begun: list[tuple[str, str, date]] = []
+        ended: list[tuple[str, str]] = []
+        for recorded in self._appending:
+            event, member_id = recorded.event, member_of(recorded.originator_id)
+            if isinstance(event, PointsAccrued) and event.lot and event.lot.pending_until:
+                begun.append((member_id, event.lot.lot_id, event.lot.pending_until))
+            elif isinstance(event, PointsActivated):
+                ended.append((member_id, event.lot_id))
+        if begun:
+            yield (
+                _ADD_PENDING_LOTS,
+                {
+                    "members": text_array([member_id for member_id, _, _ in begun]),
+                    "ids": text_array([lot_id for _, lot_id, _ in begun]),
+                    "untils": text_array([until.isoformat() for _, _, until in begun]),
+                },
+            )
+        if ended:
+            yield (
+                _END_PENDING_LOTS,
+                {
+                    "members": text_array([member_id for member_id, _ in ended]),
+                    "ids": text_array([lot_id for _, lot_id in ended]),
+                },
+            )
+
+    def _new_referrals(self) -> Iterator[Statement]:
+        found = [
+            (member_of(recorded.originator_id), recorded.event.referrer_id)
+            for recorded in self._appending
+            if isinstance(recorded.event, ReferrerNamed | MemberEnrolled)
+            and recorded.event.referrer_id is not None
+        ]
+        if found:
+            yield (
+                _WRITE_REFERRALS,
+                {
+                    "referees": text_array([referee for referee, _ in found]),
+                    "referrers": text_array([referrer for _, referrer in found]),
+                },
+            )
+
+    def _what_is_personal(self) -> Iterator[Statement]:
+        if self._profiles:
+            profiles = [
+                {
+                    "member_id": member_id,
+                    "name": profile.name,
+                    "phone": profile.phone,
+                    "email": profile.email,
+                    "external_id": profile.external_id,
+                    "birthday": profile.birthday,
+                    "tags": profile.tags,
+                    "consents": profile.consents,
+                }
+                for member_id, profile in self._profiles.items()
+            ]
+            yield _WRITE_PROFILES, {"profiles": _encode(profiles).decode()}
+        if self._answers:
+            yield _WRITE_ANSWERS, {"answers": _encode(self._answers).decode()}
+
     def _keys_to_insert(self, now: datetime) -> Iterator[Statement]:
         keys = self._new_keys
         if keys:
@@ -753,9 +925,19 @@ def stream_of(member_id: str) -> str:
     return f"member/{member_id}"
 
 
+def member_of(stream_id: str) -> str:
+    """The member whose stream this is."""
+    return stream_id.removeprefix("member/")
+
+
+def phone_prefix(phone: str, digits: int) -> str:
+    """The first so many digits of a phone number, whatever stands between them."""
+    return re.sub(r"[^0-9]", "", phone)[:digits]
+
+
 def _entry_id(kind: str, name: str, member_id: str) -> str:
-    """A member's spending on an order is that member's alone; other ids are the ledger's."""
-    return f"{name}/{member_id}" if kind == "spending" else name
+    """Some ids are a member's own; the others are the whole ledger's."""
+    return f"{name}/{member_id}" if kind in _OF_A_MEMBER else name
 
 
 def _day_text(day: date) -> str:

@@ -32,6 +32,7 @@ ALLOWED = [
     ("GET", "/v1/members/m-1?known_at=2026-01-01T00:00:00Z", {"service", "finance"}),
     ("POST", "/v1/quotes", {"pos"}),
     ("POST", "/v1/accruals", {"pos"}),
+    ("POST", "/v1/activities", {"pos"}),
     ("POST", "/v1/redemptions", {"pos"}),
     ("GET", "/v1/redemptions/r-1", {"pos", "service"}),
     ("POST", "/v1/redemptions/r-1/capture", {"pos"}),

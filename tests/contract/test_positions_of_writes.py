@@ -67,6 +67,9 @@ def test_every_write_answers_its_position_and_version(api: Api, app: Flask, writ
     writes.send(ORDER, {**order, "order_id": api.name("o"), "amount": "0"}, {201})
     for path, body in redemptions(api, member_id):
         writes.send(path, body, {200, 201})
+    activity = {"member_id": member_id, "activity": "share"}
+    for activity_id in (api.name("act"), None):
+        writes.send("/v1/activities", {**activity, "activity_id": activity_id}, {201})
     refund = {"refund_id": api.name("rf"), "order_id": order_id, "amount": "10.00"}
     writes.send("/v1/refunds", refund, {201})
     writes.send("/v1/refunds", {"order_id": order_id, "amount": "1.00"}, {201})

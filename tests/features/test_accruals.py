@@ -193,7 +193,11 @@ def test_2_9_points_are_credited_at_once_and_the_answer_says_all(shop: Shop) -> 
         "programme_version": 1,
         "lot": {
             "lot_id": lot_id, "granted": 148, "expires_on": "2027-05-01", "status": "active",
+            "pending_until": None,
         },
+        "summary": "148.60 paid: 148 points",
+        "summary_zh": "消费 148.60：148 积分",
+        "referral": None,
         "balance": {"available": 148, "pending": 0, "reserved": 0, "debt": 0},
         "tier": None,
         "issued": [],
@@ -205,7 +209,7 @@ def test_2_9_points_are_credited_at_once_and_the_answer_says_all(shop: Shop) -> 
             "lot_id": lot_id, "source": "order", "order_id": "o-pram",
             "granted": 148, "remaining": 148, "status": "active",
             "earned_at": "2026-05-01T12:00:00+08:00", "expires_on": "2027-05-01",
-            "funded_by": None,
+            "funded_by": None, "pending_until": None,
         }
     ]  # fmt: skip
 

@@ -12,9 +12,9 @@ from event_log import META, START, Log, accrued, enrolled
 from ledger import events as e
 from ledger.errors import InvalidRequest
 from ledger.store.database import Database
+from ledger.summaries import summary_of
 from projections.history import _PAGE, history_page
 from projections.runner import catch_up
-from projections.summaries import summary_of
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
@@ -69,6 +69,7 @@ def test_an_entry_has_every_field_of_the_contract(database: Database) -> None:
         "order_id": "o-77",
         "redemption_id": None,
         "refund_id": None,
+        "activity_id": None,
         "adjustment_id": None,
         "lot_id": None,
         "summary": "148.60 paid at s-12: 148 points, core level ×1.2: 178",
@@ -247,6 +248,6 @@ def test_2_11_every_change_has_a_sentence_to_read_out(event: e.Event, en: str, z
 
 
 def test_every_event_of_a_member_has_its_own_sentence() -> None:
-    from projections.summaries import _SENTENCES
+    from ledger.summaries import _SENTENCES
 
     assert set(_SENTENCES) == set(e.MEMBER_EVENTS)

@@ -20,7 +20,6 @@ import pytest
 from ledger.errors import InvalidRequest, NotFound
 from ledger.events import Actor
 from ledger.ledger import Ledger
-from ledger.programme import shipped_text
 from ledger.programme.reading import read_programme
 from ledger.requests import Accrue, Command, Enrol, Redeem, Request
 from ledger.store.database import Database
@@ -31,6 +30,18 @@ from scheduler.lease import Lease
 from scheduler.timetable import TIMETABLE
 
 TILL = Actor(key="till-12", role="pos")
+RULES = """
+programme = "corner-shop"
+currency = "CNY"
+time_zone = "Asia/Shanghai"
+[points]
+validity = { years = 1 }
+[earning]
+rate = "1"
+[redemption]
+step = 100
+max_order_share = "0.50"
+"""
 EARNED = datetime(2025, 5, 1, 4, 0, tzinfo=UTC)
 """A lot earned then is good through 2026-05-01, local: until 2026-05-01T16:00Z."""
 LAST_DAY = datetime(2026, 5, 1, 15, 59, 59, tzinfo=UTC)
@@ -56,7 +67,7 @@ def clock() -> Clock:
 def ledger(database: Database, clock: Clock) -> Ledger:
     ledger = Ledger(database, clock)
     ledger.publish(
-        read_programme(shipped_text("retail")),
+        read_programme(RULES),
         effective_at=EARNED,
         actor=Actor(key="admin", role="admin"),
     )
@@ -279,7 +290,7 @@ def test_the_process_does_what_was_missed_and_ends_at_sigterm(
 ) -> None:
     ledger = Ledger(database)
     now = datetime.now(UTC)
-    programme = read_programme(shipped_text("retail"))
+    programme = read_programme(RULES)
     ledger.publish(programme, effective_at=now, actor=Actor(key="admin", role="admin"))
     long_ago = now - timedelta(days=400)
     do(

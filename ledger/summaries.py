@@ -44,6 +44,62 @@ def _multiplier(row: e.BreakdownRow) -> str:
     return f"×{format(row.multiplier.normalize(), 'f')}"
 
 
+_ACTIVITIES: Final = {
+    "check_in": Summary("check-in", "签到"),
+    "share": Summary("share", "分享"),
+    "review": Summary("review", "评价"),
+    "survey": Summary("survey", "问卷"),
+    "quiz": Summary("quiz", "问答"),
+    "feedback": Summary("feedback", "建议"),
+    "event": Summary("event", "活动"),
+    "vote": Summary("vote", "投票"),
+}
+
+_CAPS: Final = {
+    "once_per_day": Summary("it counts once a day", "每天计一次"),
+    "once_per_order": Summary("it counts once an order", "每单计一次"),
+    "once_per_reference": Summary("it has counted for this one", "此项已计"),
+    "max_per_day": Summary("it has counted often enough that day", "当天次数已满"),
+    "daily_earning_cap": Summary("the day's cap on points is reached", "当天积分已达上限"),
+}
+
+_REFUSED: Final = {
+    "same_member": Summary("it is the member's own code", "为本人推荐码"),
+    "same_phone": Summary("both have the same phone", "双方手机号相同"),
+    "same_email": Summary("both have the same e-mail", "双方邮箱相同"),
+    "loop": Summary("the referrer came through this member", "推荐人由该会员带来"),
+    "already_referred": Summary("the member has a referrer", "已有推荐人"),
+    "not_first_order": Summary("it came after the first order", "非首单"),
+    "monthly_limit": Summary("the referrer's month is full", "推荐人当月已满额"),
+    "referrer_frozen": Summary("the referrer is frozen", "推荐人已冻结"),
+    "referrer_closed": Summary("the referrer has left", "推荐人已注销"),
+    "referee_frozen": Summary("the member is frozen", "该会员已冻结"),
+}
+
+_GIVEN_FOR: Final = {
+    "newcomer": Summary("for joining", "新手礼包"),
+    "referee": Summary("for coming by a referral", "受邀入会"),
+    "second_order": Summary("for the second order", "首单后赠"),
+    "spend_gift": Summary("as spend gift", "满赠"),
+    "referral": Summary("for a referral", "推荐奖励"),
+    "activity": Summary("for an activity", "互动奖励"),
+}
+
+_FLAGS: Final = {
+    "refund_ratio": Summary("much of what was bought was given back", "退款占比偏高"),
+    "referees_per_phone_prefix": Summary(
+        "many referees of one referrer have phone numbers that begin alike",
+        "同一推荐人的多名受邀者手机号段相同",
+    ),
+}
+
+_ACTIONS: Final = {
+    "flag": Summary("flagged", "标记"),
+    "delay": Summary("flagged, order points wait from now on", "标记，此后订单积分待生效"),
+    "freeze": Summary("flagged and frozen", "标记并冻结"),
+}
+
+
 def _label(rule: str) -> Summary:
     """A breakdown row's rule in words: "level:core" → core level, 核心等级."""
     kind, _, code = rule.partition(":")
@@ -53,12 +109,18 @@ def _label(rule: str) -> Summary:
         return Summary(f"campaign {code}", f"活动 {code}")
     if kind == "bonus":
         return Summary(f"bonus {code}", f"奖励 {code}")
+    if kind == "activity":
+        return _ACTIVITIES.get(code, Summary(code, code))
+    if kind == "referral":
+        return Summary("referral", "推荐")
+    if kind == "newcomer":
+        return Summary("newcomer pack", "新手礼包")
     if kind == "cap":
         return Summary("daily cap", "每日上限")
     return Summary(rule, rule)
 
 
-def _explained(rows: Sequence[e.BreakdownRow], points: int) -> Summary:
+def explained(rows: Sequence[e.BreakdownRow], points: int) -> Summary:
     """From the first row to the grant, step by step: "148 points, core level ×1.2: 178"."""
     if len(rows) < 2:
         return Summary(_points_en(points), f"{points} 积分")
@@ -101,12 +163,93 @@ def _accrued(event: e.PointsAccrued) -> Summary:
     if base is not None and base != event.amount:
         eligible = Summary(f", {_money(base)} of it earns", f"（计分 {_money(base)}）")
     place = Summary(f" at {event.store_id}", f"在 {event.store_id} ") if event.store_id else None
-    how = _explained(rows, event.points)
+    how = explained(rows, event.points)
     sentence = Summary(
         f"{amount} paid{place.en if place else ''}{eligible.en}: {how.en}",
         f"{place.zh if place else ''}消费 {amount}{eligible.zh}：{how.zh}",
     )
     return _and_debt(sentence, event.debt_paid) if event.debt_paid else sentence
+
+
+def _newcomer_rewarded(event: e.NewcomerRewarded) -> Summary:
+    return Summary(f"Welcome: {_points_en(event.points)}", f"新手礼包：{event.points} 积分")
+
+
+def _activity_rewarded(event: e.ActivityRewarded) -> Summary:
+    name = _ACTIVITIES.get(event.activity, Summary(event.activity, event.activity))
+    about = f" {event.reference}" if event.reference else ""
+    what = Summary(f"{name.en[:1].upper()}{name.en[1:]}{about}", f"{name.zh}{about}")
+    if event.reason is not None:
+        why = _CAPS[event.reason]
+        return Summary(f"{what.en}: 0 points, {why.en}", f"{what.zh}：0 积分，{why.zh}")
+    how = explained(event.breakdown, event.points)
+    if event.gift is not None:
+        how = Summary(f"{how.en}, gift: {event.gift}", f"{how.zh}，礼品：{event.gift}")
+    return _and_debt(Summary(f"{what.en}: {how.en}", f"{what.zh}：{how.zh}"), event.debt_paid)
+
+
+def _activated(event: e.PointsActivated) -> Summary:
+    return Summary(
+        f"{_points_en(event.points)} can be spent: the return window has passed",
+        f"{event.points} 积分生效：已过退货期",
+    )
+
+
+def _referrer_named(event: e.ReferrerNamed) -> Summary:
+    return Summary(
+        f"Came through {event.referrer_id}, with first order {event.order_id}",
+        f"由 {event.referrer_id} 推荐，首单 {event.order_id}",
+    )
+
+
+def _referral_refused(event: e.ReferralRefused) -> Summary:
+    why = _REFUSED[event.reason]
+    return Summary(
+        f"Referral by {event.referrer_id} does not count: {why.en}",
+        f"{event.referrer_id} 的推荐不计：{why.zh}",
+    )
+
+
+def _referral_rewarded(event: e.ReferralRewarded) -> Summary:
+    how = explained(event.breakdown, event.points)
+    sentence = Summary(
+        f"{event.referee_id} completed the first order {event.order_id}: {how.en}",
+        f"推荐的 {event.referee_id} 完成首单 {event.order_id}：{how.zh}",
+    )
+    return _and_debt(sentence, event.debt_paid)
+
+
+def _referral_reversed(event: e.ReferralReversed) -> Summary:
+    sentence = Summary(
+        f"{event.referee_id} gave back the first order {event.order_id}: "
+        f"{_points_en(event.points)} of the referral taken back",
+        f"推荐的 {event.referee_id} 首单 {event.order_id} 全额退款，"
+        f"收回推荐奖励 {event.points} 积分",
+    )
+    return _owed_or_waived(sentence, event.debt, event.waived)
+
+
+def _coupon_issued(event: e.CouponIssued) -> Summary:
+    why = _GIVEN_FOR[event.source]
+    en, zh = event.name_en or event.template, event.name_zh or event.template
+    until = event.valid_until.isoformat()
+    return Summary(
+        f"Coupon {en} {why.en}, good through {until}", f"{why.zh}：{zh} 券，有效期至 {until}"
+    )
+
+
+def _coupon_voided(event: e.CouponVoided) -> Summary:
+    return Summary(
+        f"Coupon {event.template} voided: order {event.order_id} was refunded",
+        f"订单 {event.order_id} 全额退款，{event.template} 券作废",
+    )
+
+
+def _flagged(event: e.MemberFlagged) -> Summary:
+    what = _FLAGS.get(event.rule, Summary(event.rule, event.rule))
+    done = _ACTIONS[event.action]
+    figures = f"{event.found} > {event.limit}"
+    return Summary(f"{what.en} ({figures}): {done.en}", f"{what.zh}（{figures}）：{done.zh}")
 
 
 _UNITS: Final = ((86_400, "d", "天"), (3600, "h", "小时"), (60, "min", "分钟"), (1, "s", "秒"))
@@ -182,12 +325,20 @@ def _restored(event: e.PointsRestored) -> Summary:
 
 
 def _clawed_back(event: e.PointsClawedBack) -> Summary:
-    en = f"{_points_en(event.points)} of order {event.order_id} taken back for its refund"
-    zh = f"订单 {event.order_id} 退款，收回 {event.points} 积分"
-    if event.debt:
-        en, zh = f"{en}, {event.debt} of them became debt", f"{zh}，其中 {event.debt} 记为欠分"
-    if event.waived:
-        en, zh = f"{en}, {event.waived} of them waived", f"{zh}，其中 {event.waived} 免除"
+    sentence = Summary(
+        f"{_points_en(event.points)} of order {event.order_id} taken back for its refund",
+        f"订单 {event.order_id} 退款，收回 {event.points} 积分",
+    )
+    return _owed_or_waived(sentence, event.debt, event.waived)
+
+
+def _owed_or_waived(sentence: Summary, debt: int, waived: int) -> Summary:
+    """The sentence, and what of the points was not there to be taken (5.2)."""
+    en, zh = sentence
+    if debt:
+        en, zh = f"{en}, {debt} of them became debt", f"{zh}，其中 {debt} 记为欠分"
+    if waived:
+        en, zh = f"{en}, {waived} of them waived", f"{zh}，其中 {waived} 免除"
     return Summary(en, zh)
 
 
@@ -238,7 +389,17 @@ _SENTENCES: Final[dict[type[e.Event], Callable[[Any], Summary]]] = {
     e.MemberFrozen: lambda event: Summary(f"Frozen: {event.reason}", f"冻结：{event.reason}"),
     e.MemberUnfrozen: lambda event: Summary(f"Unfrozen: {event.reason}", f"解冻：{event.reason}"),
     e.MemberClosed: lambda event: Summary(f"Closed: {event.reason}", f"注销：{event.reason}"),
+    e.MemberFlagged: _flagged,
+    e.NewcomerRewarded: _newcomer_rewarded,
     e.PointsAccrued: _accrued,
+    e.ActivityRewarded: _activity_rewarded,
+    e.PointsActivated: _activated,
+    e.ReferrerNamed: _referrer_named,
+    e.ReferralRefused: _referral_refused,
+    e.ReferralRewarded: _referral_rewarded,
+    e.ReferralReversed: _referral_reversed,
+    e.CouponIssued: _coupon_issued,
+    e.CouponVoided: _coupon_voided,
     e.PointsReserved: _reserved,
     e.ReservationCaptured: _captured,
     e.ReservationReleased: _released,
