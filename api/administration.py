@@ -17,6 +17,7 @@ from api.service import service
 from api.writing import answer, json_response
 from ledger.errors import NotFound, Refusal
 from ledger.programme import Programme, ProgrammeErrors, read_programme, rules_to_json
+from ledger.rehearsal import rehearse
 from ledger.store.database import Cursor
 
 blueprint = Blueprint(
@@ -76,6 +77,26 @@ def publish(query: dict[str, Any]) -> Response:
     ledger = service().ledger
     effective_at = query.get("effective_at") or ledger.clock()
     return answer(ledger.publish(rules, effective_at=effective_at, actor=g.actor))
+
+
+@blueprint.post("/programme/check")
+@contract(
+    roles=["admin"],
+    refuses=["malformed_json", "too_large", "unsupported_media_type", "invalid_request"],
+)
+@blueprint.arguments(schemas.CheckQuery, location="query")
+@blueprint.response(200, answers.CheckAnswer)
+@blueprint.doc(**_PROGRAMME_BODY)
+def check(query: dict[str, Any]) -> Response:
+    """What a rule set would change, tried on the latest real orders and activities.
+
+    Each is decided twice as if it came at `effective_at`: by the rules in force then, and by these.
+    Nothing is booked and nothing published; what was decided before stays as it is in any case.
+    """
+    rules = _read_rules()
+    ledger = service().ledger
+    effective_at = query.get("effective_at") or ledger.clock()
+    return json_response(rehearse(ledger, rules, effective_at=effective_at, count=query["orders"]))
 
 
 @blueprint.get("/jobs")

@@ -432,6 +432,61 @@ class PublishedAnswer(Answer):
     position = whole()
 
 
+class ChangedSetting(Answer):
+    """A setting that differs between two rule sets; null where it is not there."""
+
+    path = text()
+    old = fields.Raw(required=True, allow_none=True)
+    new = fields.Raw(required=True, allow_none=True)
+
+
+class RehearsedExample(Answer):
+    """An order or activity that would earn differently."""
+
+    member_id = text()
+    id = text()
+    about = text()
+    points_before = whole()
+    points_after = whole()
+    summary_before = text()
+    summary_after = text()
+
+
+class Rehearsed(Answer):
+    """What orders or activities would earn, before and after."""
+
+    rehearsed = whole()
+    first_at = moment_or_null()
+    last_at = moment_or_null()
+    points_before = whole()
+    points_after = whole()
+    members = whole()
+    members_with_more = whole()
+    members_with_less = whole()
+    examples = fields.List(fields.Nested(RehearsedExample), required=True)
+
+
+class BeforeAndAfter(Answer):
+    """A date by the rules in force, and by the new ones."""
+
+    before = day_or_null()
+    after = day_or_null()
+
+
+class CheckAnswer(Answer):
+    """What a rule set would change."""
+
+    programme = text()
+    compared_with = fields.Integer(
+        required=True, metadata={"description": "The version in force then."}
+    )
+    effective_at = moment()
+    changes = fields.List(fields.Nested(ChangedSetting), required=True)
+    orders = fields.Nested(Rehearsed, required=True)
+    activities = fields.Nested(Rehearsed, required=True)
+    earned_then_is_good_through = fields.Nested(BeforeAndAfter, required=True)
+
+
 class Job(Answer):
     """A job of the timetable."""
 

@@ -34,6 +34,7 @@ from api.fields import (
 from api.keys import ROLES
 from ledger.errors import Refusal
 from ledger.events import MEMBER_EVENTS, OrderItem
+from ledger.rehearsal import MOST_REHEARSED
 
 MOST_OPERATIONS: Final = 10_000
 _MOST_ERRORS: Final = 20
@@ -346,6 +347,12 @@ class PublishQuery(Input):
     """From when the rules hold: now, if not said."""
 
     effective_at = QueryInstant()
+
+
+class CheckQuery(PublishQuery):
+    """From when the rules would hold, and on how many orders and activities they are tried."""
+
+    orders = QueryWhole(0, MOST_REHEARSED, load_default=1000)
 
 
 def invalid_request(messages: Any) -> Refusal:

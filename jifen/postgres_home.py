@@ -91,6 +91,11 @@ def open_home(data_dir: Path) -> PostgresHome:
     return PostgresHome(path, _programs_for(user), user)
 
 
+def has_home(data_dir: Path) -> bool:
+    """Whether there has been a server of this data directory yet."""
+    return (data_dir / "postgres").exists()
+
+
 def remove_home(data_dir: Path) -> None:
     """Delete the home of a server that has stopped, wherever it is. All its data is gone."""
     link = data_dir / "postgres"

@@ -300,7 +300,7 @@ class Ledger:
                         if rules_to_json(version.programme) == rules:
                             return Outcome(200, self._published(cursor, version), replayed=True)
                         break
-                _check_identity(cursor, history.latest.programme, programme)
+                check_identity(cursor, history.latest.programme, programme)
             number = history.latest.number + 1 if history else 1
             event = ProgrammePublished(
                 occurred_at=now,
@@ -352,7 +352,7 @@ class Ledger:
             member = self._read_member(cursor, member_id)
             now = self._now()
             self._apply_clock(member, now)
-            answer = member_answer(member, self._current().latest.programme, now)
+            answer = member_answer(member, self._current().at(now).programme, now)
             answer["position"] = _position(cursor, stream_of(member_id), member.state.version)
             return answer
 
@@ -405,7 +405,8 @@ class Ledger:
         last = events[-1]
         if now is not None:
             self._apply_clock(member, now)
-        answer = member_answer(member, programmes.latest.programme, now)
+        moment = now or last.event.occurred_at
+        answer = member_answer(member, programmes.at(moment, known_at).programme, now)
         answer["position"] = last.position
         return answer
 
@@ -517,7 +518,8 @@ def _read_programmes(cursor: Cursor) -> ProgrammeHistory | None:
     return ProgrammeHistory(versions) if versions else None
 
 
-def _check_identity(cursor: Cursor, old: Programme, new: Programme) -> None:
+def check_identity(cursor: Cursor, old: Programme, new: Programme) -> None:
+    """Refuse what may not change once there is a member: code, currency, time zone."""
     changes = identity_changes(old, new)
     if not changes:
         return

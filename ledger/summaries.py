@@ -248,8 +248,10 @@ def _coupon_voided(event: e.CouponVoided) -> Summary:
 def _flagged(event: e.MemberFlagged) -> Summary:
     what = _FLAGS.get(event.rule, Summary(event.rule, event.rule))
     done = _ACTIONS[event.action]
-    figures = f"{event.found} > {event.limit}"
-    return Summary(f"{what.en} ({figures}): {done.en}", f"{what.zh}（{figures}）：{done.zh}")
+    return Summary(
+        f"{what.en} ({event.found}, over {event.limit}): {done.en}",
+        f"{what.zh}（{event.found}，超过 {event.limit}）：{done.zh}",
+    )
 
 
 _UNITS: Final = ((86_400, "d", "天"), (3600, "h", "小时"), (60, "min", "分钟"), (1, "s", "秒"))

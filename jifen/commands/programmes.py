@@ -21,8 +21,10 @@ def add_to(commands: Commands) -> None:
         group,
         "check",
         check,
-        about="read a programme and say everything that is wrong with it; writes nothing",
-        example=example,
+        about="say everything that is wrong with a programme, and what it would change "
+        "for the latest real orders; writes nothing",
+        example="jifen programme check my-programme.toml "
+        "--effective-at 2026-12-01T00:00:00+08:00 --orders 5000",
     )
     publish_parser = add_command(
         group,
@@ -34,21 +36,33 @@ def add_to(commands: Commands) -> None:
     )
     for parser in (check_parser, publish_parser):
         parser.add_argument("file", type=Path, metavar="FILE", help="the programme, in TOML")
-    publish_parser.add_argument(
-        "--effective-at",
-        type=moment,
-        metavar="TIME",
-        help="from when the rules decide (default: now)",
+        parser.add_argument(
+            "--effective-at",
+            type=moment,
+            metavar="TIME",
+            help="from when the rules decide (default: now)",
+        )
+    check_parser.add_argument(
+        "--orders",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="try the rules on the latest N orders and N activities (default: 1000)",
     )
 
 
 def check(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Read the file; 2 and all its errors where it can't be published."""
+    """Read the file and try it; 2 and all its errors where it can't be published."""
     from jifen.commands.programme_idle import idle_sections
+    from jifen.commands.programme_trial import trial_lines
     from ledger.programme import read_programme
 
     programme = read_programme(_text(arguments.file))
+    effective_at = arguments.effective_at or datetime.now(UTC)
+    trial = trial_lines(settings, programme, effective_at, arguments.orders)
     print(f"{arguments.file}: the programme {programme.code} can be published.")
+    for line in trial:
+        print(line)
     if idle := idle_sections(programme):
         print(
             f"Checked and kept, but idle in this version of Jifen: {', '.join(idle)}. "

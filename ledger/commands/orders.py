@@ -76,7 +76,7 @@ def refund(case: Case, command: r.Refund) -> Decided:
     at = case.at(command.occurred_at or _not_before_order(case, member, command.order_id))
     refund_id = command.refund_id or new_id("rf")
     refunding.refund(member, command, refund_id, at)
-    reverse_reward(case, command.order_id, refund_id, at)
+    reverse_reward(case, member, command.order_id, refund_id, at)
     answer: Answer = {
         "refund_id": refund_id,
         "order_id": command.order_id,

@@ -111,12 +111,14 @@ def reward_referrer(
         referring.refuse_referral(member, referrer_id, reason, at, order_id)
 
 
-def reverse_reward(case: Case, order_id: str, refund_id: str, at: Circumstances) -> None:
-    """An order was fully refunded: if it brought a referrer a reward, that is taken back."""
-    entry = case.unit.entry("referral", order_id)
-    if entry is None:
+def reverse_reward(
+    case: Case, member: Member, order_id: str, refund_id: str, at: Circumstances
+) -> None:
+    """If the order is fully refunded, and brought a referrer a reward, that is taken back."""
+    order, referrer_id = member.orders.find(order_id), member.state.referrer_id
+    if order is None or not order.fully_refunded or referrer_id is None:
         return
-    referrer = case.other(entry.member_id)
+    referrer = case.other(referrer_id)
     referral = referrer.referrals.find(order_id)
     if referral is not None:
         referring.reverse(referrer, referral, refund_id, at)

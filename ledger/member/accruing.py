@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from ledger import events as e
 from ledger import requests as r
@@ -16,19 +17,26 @@ from ledger.member.reserving import spend_on_order
 from ledger.member.settling import settle
 from ledger.member.status import must_be_active
 from ledger.money import fraction_text
+from ledger.programme.model import Programme
 
 
 def earned_by(member: Member, command: r.Accrue, at: Circumstances) -> Earned:
     """What the order would earn now (PROGRAMME 2.1, 2.2)."""
-    programme = at.programme
+    earned = earned_before_cap(member, command, at.programme, at.occurred_at)
+    return capped(earned, left_today(member, at))
+
+
+def earned_before_cap(
+    member: Member, command: r.Accrue, programme: Programme, moment: datetime
+) -> Earned:
+    """What the order would earn by these rules at a moment, but for the day's cap."""
     if programme.earning is None:
         return NOTHING_EARNED
-    standing = member.standing(programme, at.occurred_at)
-    occasion = Occasion(at.occurred_at, standing, command.channel, command.store_id)
-    earned = earn_on_order(
+    standing = member.standing(programme, moment)
+    occasion = Occasion(moment, standing, command.channel, command.store_id)
+    return earn_on_order(
         programme.earning, programme.campaigns, command.amount, command.items, occasion
     )
-    return capped(earned, left_today(member, at))
 
 
 def left_today(member: Member, at: Circumstances) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from ledger import events as e
 from ledger import requests as r
 from ledger.days import day
@@ -14,8 +16,9 @@ from ledger.member.granting import debt_paid_by, new_lot
 from ledger.member.issuing import issue
 from ledger.member.settling import settle
 from ledger.member.status import must_be_active
+from ledger.programme.model import Programme
 from ledger.programme.report import suggestion
-from ledger.programme.sections import ActivityRule, EarningRules
+from ledger.programme.sections import ActivityRule
 
 
 def do_activity(
@@ -23,12 +26,13 @@ def do_activity(
 ) -> e.ActivityRewarded:
     """Record an activity and grant what it earns; over a cap it earns nothing (2.3)."""
     must_be_active(member)
-    rules, rule = _rule(command, at)
+    rule = _rule(command, at)
     settle(member, at)
     reason = _over(member, command, rule, at)
     earned = NOTHING_EARNED
     if reason is None:
-        earned = _earned_by(member, command, rules, at)
+        earned = earned_before_cap(member, command, at.programme, at.occurred_at)
+        earned = capped(earned, left_today(member, at))
         if earned.points == 0 and rule.points:
             reason = "daily_earning_cap"
     lot = new_lot(member, earned.points, "activity", at)
@@ -55,11 +59,10 @@ def do_activity(
     return event
 
 
-def _rule(command: r.Activity, at: Circumstances) -> tuple[EarningRules, ActivityRule]:
-    rules = at.programme.earning
-    known = rules.activities if rules is not None else {}
+def _rule(command: r.Activity, at: Circumstances) -> ActivityRule:
+    known = at.programme.earning.activities if at.programme.earning is not None else {}
     rule = known.get(command.activity)
-    if rules is None or rule is None:
+    if rule is None:
         raise InvalidRequest(
             "activity",
             f"There is no activity {command.activity!r} in this programme"
@@ -70,7 +73,7 @@ def _rule(command: r.Activity, at: Circumstances) -> tuple[EarningRules, Activit
             "reference",
             f"{command.activity} counts once for each {rule.once_per}: say which in reference.",
         )
-    return rules, rule
+    return rule
 
 
 def _over(
@@ -89,13 +92,16 @@ def _over(
     return None
 
 
-def _earned_by(
-    member: Member, command: r.Activity, rules: EarningRules, at: Circumstances
+def earned_before_cap(
+    member: Member, command: r.Activity, programme: Programme, moment: datetime
 ) -> Earned:
-    standing = member.standing(at.programme, at.occurred_at)
-    occasion = Occasion(at.occurred_at, standing, command.channel, command.store_id)
-    points = rules.activities[command.activity].points
-    earned = earn_on_activity(
-        command.activity, points, rules.stacking, at.programme.campaigns, occasion
+    """What the activity would earn by these rules at a moment, but for every cap."""
+    rules = programme.earning
+    rule = rules.activities.get(command.activity) if rules is not None else None
+    if rules is None or rule is None:
+        return NOTHING_EARNED
+    standing = member.standing(programme, moment)
+    occasion = Occasion(moment, standing, command.channel, command.store_id)
+    return earn_on_activity(
+        command.activity, rule.points, rules.stacking, programme.campaigns, occasion
     )
-    return capped(earned, left_today(member, at))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ledger import events as e
 from ledger.member.aggregate import Member
 from ledger.member.circumstances import Circumstances
-from ledger.money import ZERO, cents, exact
+from ledger.money import ZERO, exact, plain
 from ledger.programme.sections import RefereesPerPhonePrefix
 
 
@@ -16,8 +16,8 @@ def watch_refunds(member: Member, at: Circumstances) -> None:
         return
     bought = state.totals.spend + state.refunded
     if bought > ZERO and state.refunded > exact(rule.over) * exact(bought):
-        share = cents(exact(state.refunded) / exact(bought))
-        _trip(member, "refund_ratio", rule.action, str(share), str(rule.over), at)
+        found = f"{plain(state.refunded)} of {plain(bought)}"
+        _trip(member, "refund_ratio", rule.action, found, plain(rule.over), at)
 
 
 def watch_referees(

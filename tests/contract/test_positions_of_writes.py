@@ -17,6 +17,7 @@ BESIDE_THE_LOG = {
     "/v1/jobs/<id:name>/runs",
     "/v1/keys",
     "/v1/keys/<id:key_id>/rotate",
+    "/v1/programme/check",
     "/v1/quotes",
 }
 ORDER = "/v1/accruals"
