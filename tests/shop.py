@@ -25,6 +25,7 @@ from ledger import requests as r
 from ledger.applying import Account
 from ledger.events import Actor, OrderItem
 from ledger.ledger import Ledger, rebuilt
+from ledger.programme import shipped_text
 from ledger.programme.model import Programme
 from ledger.programme.reading import read_programme
 from ledger.store.database import Database
@@ -54,15 +55,41 @@ reserve_seconds = 900
 """
 """Points on spend, cash offset, refunds: what the retail programme says of them, and no more."""
 
+CORE_FROM_THE_START = """
+[levels]
+bands = [ { code = "core", from = 0 }, { code = "loyal", from = 151 } ]
+"""
+"""A member's level before the first review is the first band: here it is core."""
+
 ALWAYS = "1970-01-02 00:00"
 
 
-def rules(extra: str = "", **sections: dict[str, Any]) -> Programme:
+def rules(extra: str = "", **sections: Any) -> Programme:
     """The shop's rules with further sections (`extra`, in TOML) and changed settings."""
-    settings = tomllib.loads(RULES + extra)
+    return _changed(tomllib.loads(RULES + extra), sections)
+
+
+def shipped(name: str, **sections: Any) -> Programme:
+    """A programme as it is shipped, with changed settings."""
+    return _changed(tomllib.loads(shipped_text(name)), sections)
+
+
+def _changed(settings: dict[str, Any], sections: dict[str, Any]) -> Programme:
+    """A section's given keys replace its own; anything else, a list say, replaces it all."""
     for section, values in sections.items():
-        settings.setdefault(section, {}).update(values)
-    return read_programme(json.dumps(settings), format="json")
+        if isinstance(values, dict):
+            settings.setdefault(section, {}).update(values)
+        else:
+            settings[section] = values
+    return read_programme(json.dumps(settings, default=lambda it: it.isoformat()), format="json")
+
+
+def campaign(
+    code: str, *, start: str = "2026-05-01 00:00", end: str = "2026-06-01 00:00", **settings: Any
+) -> dict[str, Any]:
+    """A campaign, in May 2026 unless said otherwise; `end` is the first moment after it."""
+    period = {"from": local(start).isoformat(), "until": local(end).isoformat()}
+    return {"code": code, **period, **settings}
 
 
 def local(text: str) -> datetime:
@@ -73,6 +100,42 @@ def local(text: str) -> datetime:
 def item(sku: str, amount: str, line: str | None = None) -> OrderItem:
     """A line of an order."""
     return OrderItem(sku=sku, amount=Decimal(amount), product_line=line)
+
+
+def rows(answer: dict[str, Any]) -> list[tuple[str, int]]:
+    """The breakdown of an answer as (rule, points); its rows add up to what was granted."""
+    breakdown = answer["breakdown"]
+    assert sum(row["points"] for row in breakdown) == answer["points"], breakdown
+    return [(row["rule"], row["points"]) for row in breakdown]
+
+
+def templates(answer: dict[str, Any]) -> list[str]:
+    """The templates of the coupons that an answer says were issued, in alphabetical order."""
+    return sorted(issued["template"] for issued in answer["issued"] if "template" in issued)
+
+
+def order(
+    member_id: str,
+    order_id: str,
+    amount: str,
+    *,
+    on: str | None = None,
+    items: Sequence[OrderItem] = (),
+    paid_with: Sequence[str] = (),
+    code: str | None = None,
+    **more: Any,
+) -> r.Accrue:
+    """An order as the till sends it; `code` is a friend's referral code."""
+    return r.Accrue(
+        member_id=member_id,
+        order_id=order_id,
+        amount=Decimal(amount),
+        occurred_at=local(on) if on else None,
+        items=list(items),
+        redemption_ids=list(paid_with),
+        referral_code=code,
+        **more,
+    )
 
 
 class RefusedError(Exception):
@@ -168,26 +231,56 @@ class Shop:
             self.does(r.Enrol(member_id=member_id, joined_at=local(on)))
         return self
 
-    def buys(
+    def joins(
         self,
         member_id: str,
-        order_id: str,
-        amount: str,
+        *,
+        code: str | None = None,
+        phone: str | None = None,
+        email: str | None = None,
+        on: str | None = None,
+    ) -> dict[str, Any]:
+        """A customer joins, perhaps with the referral code of a friend."""
+        return self.does(
+            r.Enrol(
+                member_id=member_id,
+                joined_at=local(on) if on else None,
+                phone=phone,
+                email=email,
+                referral_code=code,
+            )
+        )
+
+    def buys(self, member_id: str, order_id: str, amount: str, **more: Any) -> dict[str, Any]:
+        """An order: `amount` is what was paid."""
+        return self.does(order(member_id, order_id, amount, **more))
+
+    def quotes(self, member_id: str, order_id: str, amount: str, **more: Any) -> dict[str, Any]:
+        """What an order would earn; it leaves every byte as it was."""
+        before = self.everything_stored()
+        command = order(member_id, order_id, amount, **more)
+        answer = self.ledger.preview(r.Request(command=command, actor=TILL))
+        assert self.everything_stored() == before
+        return answer
+
+    def does_activity(
+        self,
+        member_id: str,
+        activity: str,
+        activity_id: str | None,
         *,
         on: str | None = None,
-        items: Sequence[OrderItem] = (),
-        paid_with: Sequence[str] = (),
+        reference: str | None = None,
         **more: Any,
     ) -> dict[str, Any]:
-        """An order: `amount` is what was paid."""
+        """A member does something else than buying: checks in, reviews, shares."""
         return self.does(
-            r.Accrue(
+            r.Activity(
                 member_id=member_id,
-                order_id=order_id,
-                amount=Decimal(amount),
+                activity=activity,
+                activity_id=activity_id,
                 occurred_at=local(on) if on else None,
-                items=list(items),
-                redemption_ids=list(paid_with),
+                reference=reference,
                 **more,
             )
         )
@@ -274,6 +367,14 @@ class Shop:
             actor=actor,
         )
 
+    def freezes(self, member_id: str) -> dict[str, Any]:
+        """The service desk stops a member's earning and redeeming."""
+        return self.does(r.Freeze(member_id=member_id, reason="under review"), actor=DESK)
+
+    def unfreezes(self, member_id: str) -> dict[str, Any]:
+        """The service desk lets the member earn and redeem again."""
+        return self.does(r.Unfreeze(member_id=member_id, reason="cleared"), actor=DESK)
+
     def expires(self, member_id: str) -> int:
         """The scheduler records the expiries that are due by now; answers how many lots."""
         command = r.ExpirePoints(member_id=member_id, as_of=self.clock.now)
@@ -284,6 +385,13 @@ class Shop:
     def lapses(self, member_id: str) -> int:
         """The scheduler records the lapses that are due by now; answers how many reservations."""
         command = r.LapseReservations(member_id=member_id, as_of=self.clock.now)
+        affected = self.does(command)["affected"]
+        assert isinstance(affected, int)
+        return affected
+
+    def activates(self, member_id: str) -> int:
+        """The scheduler records which pending lots have become active; answers how many."""
+        command = r.ReleasePending(member_id=member_id, as_of=self.clock.now)
         affected = self.does(command)["affected"]
         assert isinstance(affected, int)
         return affected
@@ -326,6 +434,27 @@ class Shop:
         balance = self.ledger.replay(member_id, as_of=local(as_of))["balance"]
         assert isinstance(balance, dict)
         return balance
+
+    def code_of(self, member_id: str) -> str:
+        """The member's referral code, to be given to friends."""
+        code = self.member(member_id)["referral_code"]
+        assert isinstance(code, str)
+        return code
+
+    def flags(self, member_id: str) -> list[str]:
+        """The guard rails that the member has tripped."""
+        flags = self.member(member_id)["flags"]
+        assert isinstance(flags, list)
+        return flags
+
+    def coupons(self, member_id: str) -> list[str]:
+        """The templates of the coupons issued to the member and not voided since."""
+        voided = {event.code for event in self.events(member_id, "CouponVoided")}
+        return sorted(
+            event.template
+            for event in self.events(member_id, "CouponIssued")
+            if event.code not in voided
+        )
 
     def events(self, member_id: str, *topics: str) -> list[Any]:
         """What happened to the member, all or of these kinds."""

@@ -8,24 +8,11 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from shop import DESK, TILL, OpenShop, Shop, item, local, rules
+from shop import CORE_FROM_THE_START, DESK, TILL, OpenShop, Shop, item, local, rows, rules
 
 from ledger import requests as r
 from ledger.events import OrderItem, PointsAccrued
 from ledger.state import MemberState, Since
-
-CORE_FROM_THE_START = """
-[levels]
-bands = [ { code = "core", from = 0 }, { code = "loyal", from = 151 } ]
-"""
-"""A member's level before the first review is the first band: here it is core."""
-
-
-def rows(answer: dict[str, object]) -> list[tuple[object, ...]]:
-    """The breakdown as (rule, points)."""
-    breakdown = answer["breakdown"]
-    assert isinstance(breakdown, list)
-    return [(row["rule"], row["points"]) for row in breakdown]
 
 
 def test_2_1_a_yuan_is_a_point_rounded_down_once(shop: Shop) -> None:

@@ -8,15 +8,10 @@ from fractions import Fraction
 from math import floor
 
 import pytest
-from shop import OpenShop, Shop, item, local, rules
+from shop import CORE_FROM_THE_START, OpenShop, Shop, item, local, rules
 
 from ledger import requests as r
 from ledger.events import OrderRefunded, PointsClawedBack, PointsRestored
-
-CORE_FROM_THE_START = """
-[levels]
-bands = [ { code = "core", from = 0 }, { code = "loyal", from = 151 } ]
-"""
 
 
 def test_5_1_a_full_refund_claws_back_exactly_what_was_granted(shop: Shop) -> None:
