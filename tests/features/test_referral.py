@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -253,7 +254,7 @@ def test_2_7_the_same_phone_is_seen_with_the_first_order_too(shop: Shop) -> None
 def test_2_7_a_loop_of_referrals_is_refused(shop: Shop, others: list[str]) -> None:
     chain = ["lucy", *others, "kate"]
     shop.joins("lucy")
-    for referrer, referee in zip(chain, chain[1:], strict=False):
+    for referrer, referee in pairwise(chain):
         shop.joins(referee, code=shop.code_of(referrer))
     # lucy → … → kate; now lucy's first order names kate
     answer = shop.buys("lucy", "o-lucy", "80.00", code=shop.code_of("kate"))
