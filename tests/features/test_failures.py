@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from shop import Shop, local
+from shop import OpenShop, Shop, campaign, item, local, rows, rules, shipped, templates
 
 from ledger import requests as r
 from ledger.events import PointsClawedBack, PointsRedeemed, PointsRestored
@@ -149,3 +149,199 @@ def test_failures_13_points_of_every_abandoned_cart_come_back_and_the_books_agre
     moments = [event.occurred_at for event in shop.events("li-lei", "ReservationLapsed")]
     assert moments == sorted(moments)
     assert shop.totals("li-lei")["redeemed"] == 0
+
+
+# Refunds, with everything that an order can bring
+
+
+GENEROUS = {
+    "campaigns": [campaign("double", multiplier="2"), campaign("thanks", bonus=200)],
+}
+"""Double points and a bonus on every order, besides what retail gives."""
+
+
+def test_failures_1_buy_refund_repeat_leaves_no_points_no_coupons_and_no_referral_reward(
+    open_shop: OpenShop,
+) -> None:
+    shop = open_shop(shipped("retail", **GENEROUS))
+    shop.joins("lucy", code=shop.code_of("li-lei"))
+    pack = shop.coupons("lucy")
+    for number in range(5):
+        bought = shop.buys("lucy", f"o-{number}", "600.00")
+        assert bought["points"] == 1400  # 600 × 2 + 200
+        shop.refunds(f"o-{number}", f"f-{number}", "600.00")
+    assert shop.balance("lucy") == {"available": 50, "pending": 0, "reserved": 0, "debt": 0}
+    assert shop.coupons("lucy") == pack == ["first_order", "referee_80"]
+    assert (shop.available("li-lei"), shop.coupons("li-lei")) == (0, ["first_order"])
+    assert shop.totals("lucy")["spend"] == "0.00"
+
+
+def test_failures_2_a_refund_repeated_takes_nothing_a_second_time(open_shop: OpenShop) -> None:
+    shop = open_shop(shipped("retail", **GENEROUS))
+    shop.joins("lucy", code=shop.code_of("li-lei"))
+    shop.buys("lucy", "o-1", "600.00")
+    part = shop.refunds("o-1", "f-1", "300.00")
+    whole = shop.refunds("o-1", "f-2", "300.00")
+    before = shop.everything_stored()
+    assert shop.refunds("o-1", "f-1", "300.00") == part
+    assert shop.refunds("o-1", "f-2", "300.00") == whole
+    assert shop.everything_stored() == before
+    assert (part["points_clawed_back"], whole["points_clawed_back"]) == (600, 800)
+    assert shop.totals("li-lei")["clawed_back"] == 100  # the referrer's reward, once
+
+
+def test_failures_3_a_bonus_already_spent_is_taken_back_as_well(open_shop: OpenShop) -> None:
+    shop = open_shop(rules(**GENEROUS))
+    shop.buys("li-lei", "o-1", "100.00")  # 400
+    shop.redeems("li-lei", "r-1", 300, "o-cot")
+    answer = shop.refunds("o-1", "f-1", "100.00")
+    assert (answer["points_clawed_back"], answer["debt"]) == (400, 300)
+    assert shop.balance("li-lei") == {"available": 0, "pending": 0, "reserved": 0, "debt": 300}
+
+
+def test_failures_4_points_spent_come_back_with_each_part_of_a_refund(open_shop: OpenShop) -> None:
+    shop = open_shop(rules(**GENEROUS))
+    shop.buys("li-lei", "o-1", "100.00")  # 400
+    shop.redeems("li-lei", "r-1", 300, "o-cot", "80.00")
+    shop.buys("li-lei", "o-cot", "50.00")  # 300
+    part = shop.refunds("o-cot", "f-1", "20.00")
+    # floor(300 × 20/50) come back; 50 × 2 were earned for the money, 60 of them stay
+    assert (part["points_restored"], part["points_clawed_back"]) == (120, 40)
+    whole = shop.refunds("o-cot", "f-2", "30.00")
+    assert (whole["points_restored"], whole["points_clawed_back"]) == (180, 260)
+    assert shop.available("li-lei") == 400
+
+
+@pytest.mark.parametrize(
+    ("refunds", "clawed_back"),
+    [
+        (["40.00", "40.00", "40.00"], [67, 67, 266]),
+        (["40.00", "80.00"], [67, 333]),
+        (["120.00"], [400]),
+        (["0.01", "119.99"], [1, 399]),
+    ],
+)
+def test_failures_5_everybody_can_say_how_a_partial_refund_is_prorated(
+    open_shop: OpenShop, refunds: list[str], clawed_back: list[int]
+) -> None:
+    baby_week = campaign("baby_week", multiplier="2", only={"product_lines": ["baby"]})
+    shop = open_shop(rules(campaigns=[baby_week, campaign("thanks", bonus=200)]))
+    basket = [item("pram", "80.00", line="baby"), item("ball", "40.00", line="toys")]
+    # 80 × 2 + 40 for the money, and 200: 120.00, 80.00, 40.00, 0.00 left hold
+    # 200 + 200, floor(133.33…) + 200, floor(66.66…) + 200, 0
+    assert shop.buys("li-lei", "o-1", "120.00", items=basket)["points"] == 400
+    taken = [
+        shop.refunds("o-1", f"f-{number}", amount)["points_clawed_back"]
+        for number, amount in enumerate(refunds)
+    ]
+    assert taken == clawed_back
+
+
+def test_failures_6_a_return_reverses_the_totals_and_caps_stay_consumed(
+    open_shop: OpenShop,
+) -> None:
+    shop = open_shop(rules(points={"daily_earning_cap": 1000}))
+    for number in range(1, 4):
+        shop.buys("li-lei", f"o-{number}", "300.00")
+
+    def counted() -> tuple[str, int, int]:
+        totals = shop.totals("li-lei")
+        return totals["spend"], totals["orders"], totals["repurchases"]
+
+    assert counted() == ("900.00", 3, 2)
+    shop.refunds("o-2", "f-1", "100.00")
+    assert counted() == ("800.00", 3, 2)  # an order counts while something of it is left
+    shop.refunds("o-2", "f-2", "200.00")
+    assert counted() == ("600.00", 2, 1)
+    shop.refunds("o-1", "f-3", "300.00")
+    shop.refunds("o-3", "f-4", "300.00")
+    assert counted() == ("0.00", 0, 0)
+    # of the day's 1000 points 900 have been earned, whatever became of them
+    assert shop.buys("li-lei", "o-4", "300.00")["points"] == 100
+    assert counted() == ("300.00", 1, 0)
+
+
+# Policies, cents, rewards
+
+
+def test_failures_18_new_rules_touch_nothing_that_was_decided(open_shop: OpenShop) -> None:
+    shop = open_shop(shipped("retail", **GENEROUS))
+    shop.joins("lucy", code=shop.code_of("li-lei"))
+    shop.buys("lucy", "o-1", "600.00")
+    lots, coupons = shop.lots("lucy"), shop.events("lucy", "CouponIssued")
+    member, referrer = shop.member("lucy"), shop.member("li-lei")
+    # everything is changed, also for the past
+    stingy = rules(
+        points={"validity": {"months": 1}, "align_expiry": "month", "debt": "waive"},
+        earning={"rate": "0.1"},
+    )
+    shop.publish(stingy, "2026-05-01 12:00:01")
+    shop.publish(stingy, "2020-01-01 00:00")
+    assert shop.lots("lucy") == lots == [
+        (None, 50, "2027-05-01"),
+        ("o-1", 1400, "2027-05-01"),
+    ]  # fmt: skip
+    assert shop.events("lucy", "CouponIssued") == coupons
+    assert shop.member("lucy")["balance"] == member["balance"]
+    assert shop.member("li-lei")["balance"] == referrer["balance"]
+    # a refund uses the rate and the campaigns that were recorded: 300.00 left hold 600 + 200
+    shop.at("2026-05-10 12:00")
+    assert shop.refunds("o-1", "f-1", "300.00")["points_clawed_back"] == 600
+    assert shop.refunds("o-1", "f-2", "300.00")["points_clawed_back"] == 800
+    # the reward that the order had brought goes, although nobody would get one any more
+    assert shop.available("li-lei") == 0
+    shop.at("2026-06-30 12:00")
+    assert shop.available("lucy") == 50
+    assert rows(shop.buys("lucy", "o-2", "600.00")) == [("spend", 60)]
+
+
+@pytest.mark.parametrize(
+    ("multiplier", "paid", "points"),
+    [
+        ("1.1", "10.00", 11),  # 11.000000000000002 in floats
+        ("1.15", "100.00", 115),  # 114.99999999999999
+        ("1.005", "1000.00", 1005),  # 1004.9999999999999
+        ("0.29", "100.00", 29),  # 28.999999999999996
+        ("0.07", "14.29", 1),  # 1.0003
+    ],
+)
+def test_failures_22_no_multiplier_makes_or_loses_a_point_by_a_float(
+    open_shop: OpenShop, multiplier: str, paid: str, points: int
+) -> None:
+    shop = open_shop(rules(campaigns=[campaign("odd", multiplier=multiplier)]))
+    assert shop.buys("li-lei", "o-1", paid)["points"] == points
+
+
+def test_failures_22_shares_of_thirds_and_sevenths_are_exact(open_shop: OpenShop) -> None:
+    baby_week = campaign("baby_week", multiplier="3", only={"product_lines": ["baby"]})
+    shop = open_shop(rules(campaigns=[baby_week]))
+    for number, whole in enumerate((3, 7, 9, 11, 13)):
+        # one part in `whole` counts three times: 77.00 × (1 + 2/whole)
+        basket = [item("a", "1.00", line="baby"), item("b", f"{whole - 1}.00", line="toys")]
+        answer = shop.buys("li-lei", f"o-{number}", "77.00", items=basket)
+        assert answer["points"] == 77 * (whole + 2) // whole
+
+
+def test_failures_23_the_part_of_an_order_that_points_paid_earns_nothing(
+    open_shop: OpenShop,
+) -> None:
+    shop = open_shop(rules(campaigns=[campaign("double", multiplier="2")]))
+    shop.buys("li-lei", "o-1", "500.00", on="2026-04-01 10:00")  # 500
+    # goods of 200.00: 500 points pay 50.00 of them, the customer pays 150.00
+    shop.reserves("li-lei", "r-1", 500, "o-2", "200.00")
+    goods = [item("pram", "120.00", line="baby"), item("ball", "80.00", line="toys")]
+    answer = shop.buys("li-lei", "o-2", "150.00", items=goods, paid_with=["r-1"])
+    assert rows(answer) == [("spend", 150), ("campaign:double", 150)]
+    assert answer["breakdown"][0]["base"] == "150.00"
+    assert answer["balance"]["available"] == 300
+
+
+def test_failures_23_an_order_that_points_paid_wholly_earns_nothing_and_is_no_first_order(
+    open_shop: OpenShop,
+) -> None:
+    shop = open_shop(shipped("retail", redemption={"max_order_share": "1"}))
+    shop.adjusts("li-lei", "a-1", 500)
+    shop.redeems("li-lei", "r-1", 500, "o-1", "50.00")
+    answer = shop.buys("li-lei", "o-1", "0.00", items=[item("kettle", "50.00")])
+    assert (answer["points"], templates(answer)) == (0, [])
+    assert shop.available("li-lei") == 0

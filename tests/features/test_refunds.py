@@ -8,7 +8,17 @@ from fractions import Fraction
 from math import floor
 
 import pytest
-from shop import CORE_FROM_THE_START, OpenShop, Shop, item, local, rules
+from shop import (
+    CORE_FROM_THE_START,
+    OpenShop,
+    Shop,
+    campaign,
+    item,
+    local,
+    rules,
+    shipped,
+    templates,
+)
 
 from ledger import requests as r
 from ledger.events import OrderRefunded, PointsClawedBack, PointsRestored
@@ -487,6 +497,131 @@ def test_13_at_every_past_moment_points_less_debt_are_what_had_come_in_and_gone_
     ):
         then = shop.then("li-lei", moment)
         assert then["available"] - then["debt"] == net, moment
+
+
+# Bonuses, campaigns, caps, coupons
+
+
+BONUS = campaign("thanks", bonus=200)
+BABY_WEEK = campaign("baby_week", multiplier="2", only={"product_lines": ["baby"]})
+
+
+def test_5_1_a_bonus_stays_until_the_order_is_given_back_wholly(open_shop: OpenShop) -> None:
+    shop = open_shop(rules(campaigns=[BONUS]))
+    assert shop.buys("li-lei", "o-1", "100.00")["points"] == 300
+    assert shop.refunds("o-1", "f-1", "50.00")["points_clawed_back"] == 50
+    assert shop.refunds("o-1", "f-2", "49.99")["points_clawed_back"] == 50  # floor(0.01) is held
+    assert shop.available("li-lei") == 200
+    assert shop.refunds("o-1", "f-3", "0.01")["points_clawed_back"] == 200
+    assert shop.available("li-lei") == 0
+
+
+def test_5_1_campaigns_count_as_recorded_with_the_order(open_shop: OpenShop) -> None:
+    shop = open_shop(
+        rules(
+            CORE_FROM_THE_START,
+            earning={"level_multipliers": {"core": "1.2"}},
+            campaigns=[campaign("may_day", multiplier="2", end="2026-05-02 00:00")],
+        )
+    )
+    assert shop.buys("li-lei", "o-1", "148.60")["points"] == 356  # 148.60 × 1.2 × 2 = 356.64
+    shop.publish(rules(), "2026-05-02 00:00")  # no level, no campaign any more
+    shop.at("2026-05-20 12:00")
+    # 98.60 are left: floor(236.64) should be held
+    assert shop.refunds("o-1", "f-1", "50.00")["points_clawed_back"] == 356 - 236
+    assert shop.refunds("o-1", "f-2", "98.60")["points_clawed_back"] == 236
+
+
+def test_5_1_a_product_lines_campaign_is_taken_back_from_the_whole_order(
+    open_shop: OpenShop,
+) -> None:
+    shop = open_shop(rules(campaigns=[BABY_WEEK], earning={"excluded_skus": ["tobacco"]}))
+    basket = [
+        item("pram", "80.00", line="baby"), item("ball", "40.00"), item("tobacco", "30.00"),
+    ]  # fmt: skip
+    # 80 × 2 + 40, and nothing for the tobacco
+    assert shop.buys("li-lei", "o-1", "150.00", items=basket)["points"] == 200
+    # a fifth of what was paid is given back, whatever goods they were: a fifth of 200
+    assert shop.refunds("o-1", "f-1", "30.00")["points_clawed_back"] == 40
+    assert shop.refunds("o-1", "f-2", "0.01")["points_clawed_back"] == 1  # floor(159.986…)
+    assert shop.refunds("o-1", "f-3", "119.99")["points_clawed_back"] == 159
+
+
+def test_5_1_what_a_cap_had_cut_is_given_back_first(open_shop: OpenShop) -> None:
+    shop = open_shop(rules(points={"daily_earning_cap": 600}))
+    assert shop.buys("li-lei", "o-1", "1000.00")["points"] == 600
+    # min(600, 700), min(600, 600), min(600, 400), nothing
+    taken = [
+        shop.refunds("o-1", f"f-{number}", amount)["points_clawed_back"]
+        for number, amount in enumerate(("300.00", "100.00", "200.00", "400.00"))
+    ]
+    assert taken == [0, 0, 200, 400]
+
+
+def test_5_1_a_capped_bonus_stays_until_the_end(open_shop: OpenShop) -> None:
+    shop = open_shop(rules(points={"daily_earning_cap": 250}, campaigns=[BONUS]))
+    # 100 + 200, 50 of the bonus cut
+    assert shop.buys("li-lei", "o-1", "100.00")["points"] == 250
+    assert shop.refunds("o-1", "f-1", "40.00")["points_clawed_back"] == 40
+    assert shop.refunds("o-1", "f-2", "60.00")["points_clawed_back"] == 210
+
+
+def test_5_1_bonus_and_expired_points_are_one_account(open_shop: OpenShop) -> None:
+    last_year = campaign("thanks", start="2025-01-01 00:00", end="2026-01-01 00:00", bonus=200)
+    shop = open_shop(rules(campaigns=[last_year]))
+    shop.buys("li-lei", "o-1", "100.00", on="2025-04-30 10:00")  # 300, good through 2026-04-30
+    shop.redeems("li-lei", "r-1", 200, "o-cot", on="2025-06-01 10:00")
+    # 100 expired: it holds 200, and should hold 50 + 200, then nothing
+    assert shop.refunds("o-1", "f-1", "50.00")["points_clawed_back"] == 0
+    whole = shop.refunds("o-1", "f-2", "50.00")
+    assert (whole["points_clawed_back"], whole["debt"]) == (200, 200)
+
+
+def test_5_2_the_oldest_of_other_lots_pays_before_the_debt_and_waived_is_not_owed(
+    open_shop: OpenShop,
+) -> None:
+    shop = open_shop(rules(points={"debt": "waive"}, campaigns=[BONUS]))
+    shop.buys("li-lei", "o-1", "100.00")  # 300
+    shop.redeems("li-lei", "r-1", 300, "o-cot")
+    shop.adjusts("li-lei", "a-1", 120)
+    answer = shop.refunds("o-1", "f-1", "100.00")
+    assert (answer["points_clawed_back"], answer["debt"], answer["waived"]) == (120, 0, 180)
+    assert shop.balance("li-lei") == {"available": 0, "pending": 0, "reserved": 0, "debt": 0}
+    assert shop.buys("li-lei", "o-2", "10.00")["balance"]["available"] == 210
+
+
+def test_5_3_points_restored_may_be_clawed_back_by_the_refund_of_their_own_order(
+    open_shop: OpenShop,
+) -> None:
+    shop = open_shop(rules(campaigns=[BONUS]))
+    shop.buys("li-lei", "o-1", "100.00")  # 300
+    shop.redeems("li-lei", "r-1", 300, "o-cot", "100.00")
+    shop.buys("li-lei", "o-cot", "70.00")  # 270
+    shop.refunds("o-cot", "f-1", "70.00")
+    assert shop.lots("li-lei") == [("o-1", 300, "2027-05-01")]
+    assert shop.refunds("o-1", "f-2", "100.00")["debt"] == 0
+    assert shop.balance("li-lei") == {"available": 0, "pending": 0, "reserved": 0, "debt": 0}
+
+
+def test_5_4_a_partial_refund_voids_no_coupon_and_a_full_one_only_the_orders_own(
+    open_shop: OpenShop,
+) -> None:
+    shop = open_shop(shipped("retail"))
+    first = shop.buys("li-lei", "o-1", "600.00")
+    assert templates(first) == ["brand_gift", "second_order_90"]
+    assert shop.refunds("o-1", "f-1", "300.00")["voided_coupons"] == []
+    whole = shop.refunds("o-1", "f-2", "300.00")
+    assert sorted(whole["voided_coupons"]) == sorted(one["coupon"] for one in first["issued"])
+    assert shop.coupons("li-lei") == ["first_order"]  # the newcomer pack stays
+    assert whole["reinstated_coupons"] == []
+
+
+def test_5_4_a_coupon_voided_by_a_refund_is_not_issued_again(open_shop: OpenShop) -> None:
+    shop = open_shop(shipped("retail"))
+    shop.buys("li-lei", "o-1", "600.00")
+    shop.refunds("o-1", "f-1", "600.00")
+    again = shop.buys("li-lei", "o-2", "600.00")
+    assert templates(again) == ["brand_gift"]  # a gift for each order, the first order but once
 
 
 # Late refunds
