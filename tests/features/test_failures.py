@@ -271,9 +271,12 @@ def test_failures_18_new_rules_touch_nothing_that_was_decided(open_shop: OpenSho
     lots, coupons = shop.lots("lucy"), shop.events("lucy", "CouponIssued")
     member, referrer = shop.member("lucy"), shop.member("li-lei")
     # everything is changed, also for the past
-    stingy = rules(
+    stingy = shipped(
+        "retail",
         points={"validity": {"months": 1}, "align_expiry": "month", "debt": "waive"},
         earning={"rate": "0.1"},
+        newcomer={"points": 1},
+        referral={"referrer_points": 1},
     )
     shop.publish(stingy, "2026-05-01 12:00:01")
     shop.publish(stingy, "2020-01-01 00:00")
@@ -288,7 +291,7 @@ def test_failures_18_new_rules_touch_nothing_that_was_decided(open_shop: OpenSho
     shop.at("2026-05-10 12:00")
     assert shop.refunds("o-1", "f-1", "300.00")["points_clawed_back"] == 600
     assert shop.refunds("o-1", "f-2", "300.00")["points_clawed_back"] == 800
-    # the reward that the order had brought goes, although nobody would get one any more
+    # the whole reward that the order had brought goes, although it would be 1 point today
     assert shop.available("li-lei") == 0
     shop.at("2026-06-30 12:00")
     assert shop.available("lucy") == 50
