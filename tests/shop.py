@@ -22,9 +22,9 @@ from typing import Any
 import msgspec
 
 from ledger import requests as r
-from ledger.applying import Account
 from ledger.events import Actor, OrderItem
 from ledger.ledger import Ledger, rebuilt
+from ledger.member import Member
 from ledger.programme import shipped_text
 from ledger.programme.model import Programme
 from ledger.programme.reading import read_programme
@@ -507,7 +507,7 @@ class Shop:
         )  # fmt: skip
 
     def _prove_state(self, member_id: str) -> None:
-        account = rebuilt(list(self.ledger.events_of(member_id)))
+        member = rebuilt(list(self.ledger.events_of(member_id)))
         with self.database.transaction() as cursor:
             cursor.execute("SELECT state FROM member_states WHERE member_id = %s", (member_id,))
             ((state,),) = cursor.fetchall()
@@ -516,20 +516,22 @@ class Shop:
             )
             lots = dict(cursor.fetchall())
             cursor.execute(
-                "SELECT kind || ' ' || id, state FROM directory "
-                "WHERE member_id = %s AND state IS NOT NULL",
+                "SELECT kind, id, state FROM directory WHERE member_id = %s AND state IS NOT NULL",
                 (member_id,),
             )
-            parts = dict(cursor.fetchall())
+            parts = {
+                f"{kind} {name.removesuffix(f'/{member_id}')}": state
+                for kind, name, state in cursor.fetchall()
+            }
             cursor.execute(
                 "SELECT redemption_id, reserved_until FROM open_reservations WHERE member_id = %s",
                 (member_id,),
             )
             reservations = dict(cursor.fetchall())
-        assert _head(json.loads(state)) == _head(_plain(account.state))
-        assert reservations == account.state.reservations
-        assert _loaded(lots) == {lot.lot_id: _plain(lot) for lot in account.lots.known()}
-        assert _loaded(parts) == _parts(account, member_id)
+        assert _head(json.loads(state)) == _head(_plain(member.state))
+        assert reservations == member.state.reservations
+        assert _loaded(lots) == {lot.lot_id: _plain(lot) for lot in member.lots.known()}
+        assert _loaded(parts) == _parts(member)
 
 
 OpenShop = Callable[[Programme], Shop]
@@ -550,24 +552,10 @@ def _loaded(rows: dict[str, str]) -> dict[str, Any]:
     return {name: json.loads(state) for name, state in rows.items()}
 
 
-def _own(parts: dict[str, Any], member_id: str) -> dict[str, Any]:
-    """Parts whose ids are the member's own, under the directory's ids."""
-    return {f"{name}/{member_id}": part for name, part in parts.items()}
-
-
-def _parts(account: Account, member_id: str) -> dict[str, Any]:
-    kinds: dict[str, dict[str, Any]] = {
-        "order": account.orders.known(),
-        "redemption": account.redemptions.known(),
-        "adjustment": account.adjustments.known(),
-        "coupon": account.coupons.known(),
-        "referral": account.referrals.known(),
-        "spending": _own(account.spendings.known(), member_id),
-        "done": _own(account.done.known(), member_id),
-        "month": _own(account.months.known(), member_id),
-    }
+def _parts(member: Member) -> dict[str, Any]:
+    """Orders, redemptions and whatever else is kept one by one, by kind and id."""
     return {
         f"{kind} {name}": _plain(part)
-        for kind, parts in kinds.items()
-        for name, part in parts.items()
+        for kind, parts in member.parts()
+        for name, part in parts.known().items()
     }

@@ -37,7 +37,7 @@ def test_10_more_than_half_given_back_is_flagged_once(open_shop: OpenShop) -> No
     assert shop.flags("li-lei") == ["refund_ratio"]
     (event,) = shop.events("li-lei", "MemberFlagged")
     assert (event.rule, event.action) == ("refund_ratio", "flag")
-    assert event.detail  # why
+    assert event.limit == "0.50"
     assert event.occurred_at == local("2026-05-01 12:30")
     shop.refunds("o-4", "f-5", "100.00")
     assert len(shop.events("li-lei", "MemberFlagged")) == 1

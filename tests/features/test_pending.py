@@ -233,11 +233,6 @@ def test_2_9_points_that_a_refund_gives_back_do_not_wait_again(shop: Shop) -> No
     assert shop.lots("li-lei") == [("o-old", 200, "2026-05-08")]
 
 
-def test_2_9_without_a_return_window_nothing_waits(open_shop: OpenShop) -> None:
-    shop = open_shop(rules(points={"pending": True}))
-    assert shop.buys("li-lei", "o-1", "100.00")["balance"] == balance(available=100)
-
-
 # Expiry
 
 

@@ -11,12 +11,12 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from ledger.summaries import summary_of
 from shop import DESK, OpenShop, Shop, local, order, rows, rules, shipped, templates
 
 from ledger import requests as r
 from ledger.events import ReferralReversed, ReferralRewarded
 from ledger.programme.model import Programme
-from projections.summaries import summary_of
 
 COUPONS = [
     {"code": "referral_20", "kind": "amount_off", "value": "20.00", "valid_days": 30},
@@ -486,7 +486,7 @@ def test_10_the_sixth_to_the_hundredth_referee_of_one_phone_prefix_are_flagged(
     assert all(shop.flags(f"sim-{n}") == [] for n in range(1, 6))
     (event,) = shop.events("sim-6", "MemberFlagged")
     assert (event.rule, event.action) == ("referees_per_phone_prefix", "flag")
-    assert event.detail  # why
+    assert (event.found, event.limit) == ("6", "5")
     # another prefix, or another referrer, is another matter
     shop.joins("kate", phone="+8615900000001", code=code)
     shop.joins("jim", phone="+8613800000101", code=shop.code_of("han-meimei"))
