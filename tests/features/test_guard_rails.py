@@ -5,6 +5,7 @@ Many referees on one phone prefix are with the referrals, in test_referral.py.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -37,7 +38,7 @@ def test_10_more_than_half_given_back_is_flagged_once(open_shop: OpenShop) -> No
     assert shop.flags("li-lei") == ["refund_ratio"]
     (event,) = shop.events("li-lei", "MemberFlagged")
     assert (event.rule, event.action) == ("refund_ratio", "flag")
-    assert event.limit == "0.50"
+    assert Decimal(event.limit) == Decimal("0.5")
     assert event.occurred_at == local("2026-05-01 12:30")
     shop.refunds("o-4", "f-5", "100.00")
     assert len(shop.events("li-lei", "MemberFlagged")) == 1

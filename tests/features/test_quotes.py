@@ -114,8 +114,10 @@ def test_2_a_quote_equals_what_is_then_booked(open_shop: OpenShop, situation: Si
     quoted = shop.quotes("li-lei", "o-1", situation.amount, **situation.order)
     booked = shop.buys("li-lei", "o-1", situation.amount, **situation.order)
     assert quoted["points"] == booked["points"] == situation.points
-    for part in ("breakdown", "programme_version", "summary", "summary_zh"):
+    for part in ("breakdown", "programme_version"):
         assert quoted[part] == booked[part], part
+    for sentence in ("summary", "summary_zh"):  # nothing is paid yet: only how the points come
+        assert quoted[sentence] in booked[sentence], sentence
     assert without_id(quoted["lot"]) == without_id(booked["lot"])
     assert sorted(quoted["issues"]) == templates(booked)
 
