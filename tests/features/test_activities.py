@@ -107,6 +107,22 @@ def test_2_3_three_shares_a_day_and_three_more_tomorrow(shop: Shop) -> None:
     assert shared == [10, 10, 10, 0]
 
 
+def test_2_3_a_day_long_past_still_knows_what_was_done_on_it(shop: Shop) -> None:
+    for month in range(1, 5):
+        for day in range(1, 4):
+            on = f"2026-{month:02}-0{day} 09:00"
+            shop.does_activity("li-lei", "check_in", f"in-{month}-{day}", on=on)
+            shop.does_activity("li-lei", "share", f"share-{month}-{day}", on=on)
+    again = shop.does_activity("li-lei", "check_in", "in-again", on="2026-01-02 20:00")
+    assert (again["points"], again["reason"]) == (0, "once_per_day")
+    shared = [
+        shop.does_activity("li-lei", "share", f"again-{n}", on="2026-01-02 20:00")["points"]
+        for n in range(3)
+    ]
+    assert shared == [10, 10, 0]
+    assert shop.does_activity("li-lei", "check_in", "in-new", on="2026-01-05 20:00")["points"] == 5
+
+
 def test_2_3_a_review_counts_once_an_order_however_late(shop: Shop) -> None:
     assert shop.does_activity("li-lei", "review", "a-1", reference="o-1")["points"] == 20
     assert shop.does_activity("li-lei", "review", "a-2", reference="o-2")["points"] == 20

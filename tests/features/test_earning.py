@@ -232,6 +232,18 @@ def test_2_2_the_cap_does_not_limit_what_neither_orders_nor_activities_bring(
     assert shop.available("lucy") == 50 + 100 + 40
 
 
+def test_2_2_a_day_long_past_still_has_its_cap(open_shop: OpenShop) -> None:
+    shop = open_shop(capped(1000))
+    for month in range(6, 13):  # a busy year: every month's first three days
+        for day in (1, 2, 3):
+            shop.buys("li-lei", f"o-{month}-{day}", "800.00", on=f"2025-{month:02}-0{day} 10:00")
+    for month in (6, 9, 12):
+        late = shop.buys("li-lei", f"o-late-{month}", "800.00", on=f"2025-{month:02}-02 11:00")
+        assert late["points"] == 200
+    assert shop.buys("li-lei", "o-free-day", "800.00", on="2025-06-04 11:00")["points"] == 800
+    assert shop.buys("li-lei", "o-over", "800.00", on="2025-06-02 12:00")["points"] == 0
+
+
 # 2.11 Every grant explains itself
 
 

@@ -142,6 +142,14 @@ def test_2_9_pending_points_cannot_be_redeemed_or_reserved(shop: Shop) -> None:
     assert shop.redeems("li-lei", "r-1", 100, "o-cot")["balance"] == balance(available=200)
 
 
+def test_4_4_staff_cannot_take_points_that_are_still_pending(shop: Shop) -> None:
+    shop.buys("li-lei", "o-1", "300.00")
+    with shop.refusing("insufficient_points"):
+        shop.adjusts("li-lei", "a-1", -100)
+    shop.at("2026-05-09 00:00")
+    assert shop.adjusts("li-lei", "a-1", -100)["balance"] == balance(available=200)
+
+
 def test_2_9_not_even_late_when_they_were_still_pending_then(shop: Shop) -> None:
     shop.buys("li-lei", "o-1", "300.00")
     shop.at("2026-05-10 12:00")
@@ -204,6 +212,28 @@ def test_2_9_only_what_no_lot_holds_becomes_debt(shop: Shop) -> None:
     shop.buys("li-lei", "o-waiting", "120.00")
     answer = shop.refunds("o-spent", "f-1", "200.00")
     assert (answer["debt"], answer["balance"]) == (80, balance(debt=80))
+
+
+def test_2_9_a_clawback_spares_reserved_points_and_takes_pending_ones(shop: Shop) -> None:
+    shop.buys("li-lei", "o-spent", "200.00", on="2026-04-01 10:00")
+    shop.redeems("li-lei", "r-1", 200, "o-cot")
+    shop.adjusts("li-lei", "a-1", 100)
+    shop.reserves("li-lei", "r-2", 100, "o-bib")
+    shop.buys("li-lei", "o-waiting", "120.00")
+    answer = shop.refunds("o-spent", "f-1", "200.00")
+    assert (answer["debt"], answer["balance"]) == (80, balance(reserved=100, debt=80))
+    assert shop.releases("r-2")["balance"] == balance(available=20)
+
+
+def test_2_9_a_late_refund_of_the_waiting_time_takes_what_is_active_by_now(shop: Shop) -> None:
+    shop.buys("li-lei", "o-1", "300.00")
+    shop.at("2026-05-20 12:00")
+    shop.activates("li-lei")
+    answer = shop.refunds("o-1", "f-1", "100.00", on="2026-05-05 10:00")
+    assert (answer["points_clawed_back"], answer["balance"]) == (100, balance(available=200))
+    assert shop.then("li-lei", "2026-05-05 10:00") == balance(pending=200)
+    assert shop.then("li-lei", "2026-05-05 09:59") == balance(pending=300)
+    assert shop.then("li-lei", "2026-05-09 00:00") == balance(available=200)
 
 
 # Only order lots pend

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from decimal import Decimal
 from itertools import pairwise
@@ -12,10 +14,11 @@ from typing import Any
 
 import pytest
 from ledger.summaries import summary_of
-from shop import DESK, OpenShop, Shop, local, order, rows, rules, shipped, templates
+from shop import DESK, TILL, OpenShop, Shop, local, order, rows, rules, shipped, templates
 
 from ledger import requests as r
 from ledger.events import ReferralReversed, ReferralRewarded
+from ledger.ledger import Ledger
 from ledger.programme.model import Programme
 
 COUPONS = [
@@ -309,6 +312,77 @@ def test_2_7_beyond_the_limit_the_reward_is_lost_for_good(open_shop: OpenShop) -
     assert (shop.available("li-lei"), shop.coupons("li-lei")) == (100, ["referral_20"])
 
 
+def test_2_7_a_month_long_past_still_has_its_limit(open_shop: OpenShop) -> None:
+    shop = open_shop(recommending({"monthly_limit": 1}))
+    for month in range(1, 6):
+        a_friend_buys(shop, f"friend-{month}", on=f"2026-{month:02}-01 10:00")
+    assert shop.available("li-lei") == 500
+    a_friend_buys(shop, "late-friend", on="2026-02-28 10:00")
+    assert shop.available("li-lei") == 500
+
+
+def test_2_7_the_same_order_twice_rewards_once(shop: Shop) -> None:
+    first = lucy_comes_by_li_leis_code_and_buys(shop)
+    before = shop.everything_stored()
+    assert shop.buys("lucy", "o-lucy", "80.00") == first
+    assert shop.everything_stored() == before
+    assert shop.available("li-lei") == 100
+
+
+def test_2_7_joining_buying_and_returning_may_come_in_one_batch(shop: Shop) -> None:
+    outcomes = shop.together(
+        r.Enrol(member_id="lucy", referral_code=shop.code_of("li-lei")),
+        order("lucy", "o-lucy", "80.00"),
+        r.Refund(refund_id="f-1", order_id="o-lucy", amount=Decimal("80.00")),
+        order("li-lei", "o-his", "30.00"),
+    )
+    assert [outcome.status for outcome in outcomes] == [201] * 4
+    assert (shop.available("li-lei"), shop.coupons("li-lei")) == (30, [])
+    topics = [event.TOPIC for event in shop.events("li-lei")]
+    assert topics.index("ReferralRewarded") < topics.index("ReferralReversed")
+
+
+def everyone_at_once(shop: Shop, commands: list[r.Command]) -> list[r.Outcome]:
+    """Each command at a till of its own, all at the same moment."""
+    ready = threading.Barrier(len(commands))
+
+    def at_a_till(command: r.Command) -> r.Outcome:
+        till = Ledger(shop.database, shop.clock)
+        ready.wait()
+        return till.handle([r.Request(command=command, actor=TILL)])[0]
+
+    with ThreadPoolExecutor(len(commands)) as tills:
+        return list(tills.map(at_a_till, commands))
+
+
+def test_2_7_the_limit_holds_however_many_friends_buy_at_once(open_shop: OpenShop) -> None:
+    shop = open_shop(recommending({"monthly_limit": 3}))
+    code = shop.code_of("li-lei")
+    friends = [f"friend-{number}" for number in range(6)]
+    for friend in friends:
+        shop.joins(friend, code=code)
+    outcomes = everyone_at_once(shop, [order(friend, f"o-{friend}", "10.00") for friend in friends])
+    assert [outcome.status for outcome in outcomes] == [201] * 6
+    assert shop.available("li-lei") == 300
+    assert shop.coupons("li-lei") == ["referral_20"] * 3
+
+
+def test_2_7_two_who_name_each_other_at_once_make_no_loop(shop: Shop) -> None:
+    shop.joins("lucy")
+    shop.joins("kate")
+    outcomes = everyone_at_once(
+        shop,
+        [
+            order("lucy", "o-lucy", "80.00", code=shop.code_of("kate")),
+            order("kate", "o-kate", "80.00", code=shop.code_of("lucy")),
+        ],
+    )
+    assert [outcome.status for outcome in outcomes] == [201, 201]
+    answers = [outcome.body["referral"]["status"] for outcome in outcomes]
+    assert sorted(answers) == ["accepted", "refused"]
+    assert shop.available("lucy") + shop.available("kate") == 80 + 80 + 100
+
+
 # Referrers who can't earn
 
 
@@ -442,6 +516,35 @@ def test_5_1_a_referral_reward_that_expired_unspent_counts_as_taken_back(shop: S
     assert shop.balance("li-lei") == {"available": 0, "pending": 0, "reserved": 0, "debt": 0}
     assert shop.expires("li-lei") == 1
     assert shop.totals("li-lei")["expired"] == 100
+
+
+def test_2_7_a_closed_referrer_loses_the_reward_as_well(shop: Shop) -> None:
+    lucy_comes_by_li_leis_code_and_buys(shop)
+    shop.does(r.Close(member_id="li-lei", reason="moved away"), actor=DESK)
+    shop.refunds("o-lucy", "f-1", "80.00")
+    assert (shop.available("li-lei"), shop.coupons("li-lei")) == (0, [])
+
+
+def test_2_7_the_refund_of_an_order_of_nothing_that_brought_the_code_reverses_nothing(
+    shop: Shop,
+) -> None:
+    shop.joins("lucy")
+    shop.buys("lucy", "o-gift", "0.00", code=shop.code_of("li-lei"))
+    shop.buys("lucy", "o-first", "80.00")
+    shop.refunds("o-gift", "f-1", "0.00")
+    assert (shop.available("li-lei"), shop.coupons("li-lei")) == (100, ["referral_20"])
+    shop.refunds("o-first", "f-2", "80.00")
+    assert (shop.available("li-lei"), shop.coupons("li-lei")) == (0, [])
+
+
+def test_2_7_reserved_points_of_the_reward_are_spared_and_become_debt(shop: Shop) -> None:
+    lucy_comes_by_li_leis_code_and_buys(shop)
+    shop.reserves("li-lei", "r-1", 100, "o-cot")
+    shop.refunds("o-lucy", "f-1", "80.00")
+    assert shop.balance("li-lei") == {"available": 0, "pending": 0, "reserved": 100, "debt": 100}
+    assert shop.releases("r-1")["balance"] == {
+        "available": 0, "pending": 0, "reserved": 0, "debt": 0,
+    }  # fmt: skip
 
 
 def test_2_7_a_late_refund_reverses_at_its_own_time(shop: Shop) -> None:
