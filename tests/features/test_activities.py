@@ -274,3 +274,13 @@ def test_2_3_activities_come_in_batches_too(shop: Shop) -> None:
     )
     assert [outcome.status for outcome in outcomes] == [201, 201, 422, 201]
     assert [outcome.body.get("points") for outcome in outcomes] == [5, 0, None, 10]
+
+
+def test_2_3_limits_hold_within_a_batch(shop: Shop) -> None:
+    reviews = [
+        r.Activity(member_id="li-lei", activity="review", activity_id=f"a-{n}", reference=reference)
+        for n, reference in enumerate(("o-1", "o-1", "o-2", "o-2"))
+    ]
+    assert [outcome.body["points"] for outcome in shop.together(*reviews)] == [20, 0, 20, 0]
+    shares = [r.Activity(member_id="li-lei", activity="share") for _ in range(5)]
+    assert [outcome.body["points"] for outcome in shop.together(*shares)] == [10, 10, 10, 0, 0]

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from shop import OpenShop, Shop, local, rules, shipped, templates
+from shop import OpenShop, Shop, local, order, rules, shipped, templates
 
 
 @pytest.fixture
@@ -121,6 +121,11 @@ def test_2_5_the_first_is_the_one_recorded_first(shop: Shop) -> None:
     assert shop.buys("li-lei", "o-last-week", "10.00", on="2026-04-24 10:00")["issued"] == []
 
 
+def test_2_5_two_first_orders_in_one_batch_are_one_first_order(shop: Shop) -> None:
+    outcomes = shop.together(*(order("li-lei", f"o-{number}", "10.00") for number in range(3)))
+    assert [templates(outcome.body) for outcome in outcomes] == [["second_order_90"], [], []]
+
+
 # 2.6 Spend gift
 
 
@@ -154,12 +159,12 @@ def test_2_6_every_gift_whose_threshold_is_met_is_given(open_shop: OpenShop) -> 
 
 def test_5_4_a_full_refund_voids_unused_coupons_that_the_order_issued(shop: Shop) -> None:
     pack = shop.joins("lucy")
-    order = shop.buys("lucy", "o-1", "600.00")
+    bought = shop.buys("lucy", "o-1", "600.00")
     assert shop.coupons("lucy") == ["brand_gift", "first_order", "second_order_90"]
     part = shop.refunds("o-1", "f-1", "599.99")
     assert part["voided_coupons"] == []
     whole = shop.refunds("o-1", "f-2", "0.01")
-    assert sorted(whole["voided_coupons"]) == sorted(codes(order))
+    assert sorted(whole["voided_coupons"]) == sorted(codes(bought))
     # the newcomer pack stays: its coupon, and its points
     assert shop.coupons("lucy") == ["first_order"]
     assert shop.available("lucy") == 50

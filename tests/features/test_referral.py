@@ -342,6 +342,26 @@ def test_2_7_joining_buying_and_returning_may_come_in_one_batch(shop: Shop) -> N
     assert topics.index("ReferralRewarded") < topics.index("ReferralReversed")
 
 
+def test_2_7_two_who_name_each_other_in_one_batch_make_no_loop(shop: Shop) -> None:
+    shop.joins("lucy")
+    shop.joins("kate")
+    outcomes = shop.together(
+        order("lucy", "o-lucy", "80.00", code=shop.code_of("kate")),
+        order("kate", "o-kate", "80.00", code=shop.code_of("lucy")),
+    )
+    assert [outcome.body["referral"] for outcome in outcomes] == [ACCEPTED, refused("loop")]
+    assert (shop.available("lucy"), shop.available("kate")) == (80, 180)
+
+
+def test_2_7_a_second_account_in_the_same_batch_is_seen(shop: Shop) -> None:
+    code = shop.joins("lucy-the-first", phone="+8613800000001")["referral_code"]
+    outcomes = shop.together(
+        r.Enrol(member_id="lucy-again", phone="+8613800000001"),
+        order("lucy-again", "o-1", "80.00", code=code),
+    )
+    assert outcomes[1].body["referral"] == refused("same_phone")
+
+
 def everyone_at_once(shop: Shop, commands: list[r.Command]) -> list[r.Outcome]:
     """Each command at a till of its own, all at the same moment."""
     ready = threading.Barrier(len(commands))

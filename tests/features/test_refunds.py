@@ -616,6 +616,17 @@ def test_5_4_a_partial_refund_voids_no_coupon_and_a_full_one_only_the_orders_own
     assert whole["reinstated_coupons"] == []
 
 
+def test_5_4_coupons_are_voided_also_by_a_refund_in_the_same_batch(open_shop: OpenShop) -> None:
+    shop = open_shop(shipped("retail"))
+    bought, returned = shop.together(
+        r.Accrue(member_id="li-lei", order_id="o-1", amount=Decimal("600.00")),
+        r.Refund(refund_id="f-1", order_id="o-1", amount=Decimal("600.00")),
+    )
+    issued = [one["coupon"] for one in bought.body["issued"]]
+    assert sorted(returned.body["voided_coupons"]) == sorted(issued)
+    assert shop.coupons("li-lei") == ["first_order"]
+
+
 def test_5_4_a_coupon_voided_by_a_refund_is_not_issued_again(open_shop: OpenShop) -> None:
     shop = open_shop(shipped("retail"))
     shop.buys("li-lei", "o-1", "600.00")
