@@ -9,6 +9,8 @@ from shop import OpenShop, Shop, campaign, item, local, rows, rules, shipped, te
 
 from ledger import requests as r
 from ledger.events import PointsClawedBack, PointsRedeemed, PointsRestored
+from projections.history import history_page
+from projections.runner import catch_up
 
 
 def a_long_story(shop: Shop) -> None:
@@ -149,6 +151,37 @@ def test_failures_13_points_of_every_abandoned_cart_come_back_and_the_books_agre
     moments = [event.occurred_at for event in shop.events("li-lei", "ReservationLapsed")]
     assert moments == sorted(moments)
     assert shop.totals("li-lei")["redeemed"] == 0
+
+
+def test_failures_7_the_history_of_everything_that_earns_balances_step_by_step(
+    open_shop: OpenShop,
+) -> None:
+    shop = open_shop(
+        shipped("retail", points={"pending": True}, campaigns=[campaign("thanks", bonus=20)])
+    )
+    shop.joins("lucy", code=shop.code_of("li-lei"), on="2026-04-01 09:00")
+    shop.does_activity("lucy", "check_in", "a-1")
+    shop.does_activity("lucy", "check_in", "a-2")
+    shop.buys("lucy", "o-1", "600.00")
+    shop.buys("lucy", "o-late", "70.00", on="2026-04-10 10:00")
+    shop.refunds("o-1", "f-1", "200.00")
+    shop.at("2026-05-09 08:00")
+    shop.activates("lucy")
+    shop.redeems("lucy", "r-1", 400, "o-cot")
+    shop.refunds("o-1", "f-2", "400.00")
+    shop.does_activity("lucy", "survey", "a-3", reference="tea")
+    catch_up(shop.database)
+    for member_id in ("lucy", "li-lei"):
+        entries = history_page(shop.database, member_id)["entries"]
+        versions = [entry["version"] for entry in entries]
+        assert versions == list(range(1, len(shop.events(member_id)) + 1))
+        before = {"available": 0, "pending": 0, "reserved": 0, "debt": 0}
+        for entry in entries:
+            assert entry["balance_before"] == before
+            before = entry["balance_after"]
+            assert before == shop.ledger.replay(member_id, version=entry["version"])["balance"]
+            assert entry["summary"] not in ("", entry["event"])
+            assert not entry["summary_zh"].isascii()
 
 
 # Refunds, with everything that an order can bring

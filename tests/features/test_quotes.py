@@ -9,6 +9,7 @@ import pytest
 from ledger.summaries import summary_of
 from shop import CORE_FROM_THE_START, OpenShop, Shop, campaign, item, rules, shipped, templates
 
+from ledger.errors import Refusal
 from ledger.programme.model import Programme
 
 
@@ -135,6 +136,27 @@ def test_2_a_quote_knows_that_an_order_completes_a_friends_referral_and_books_no
     quoted = shop.quotes("lucy", "o-1", "80.00")
     assert (quoted["points"], quoted["issues"]) == (80, ["second_order_90"])
     assert shop.available("li-lei") == 0
+
+
+def test_2_a_quote_for_who_would_be_enrolled_by_the_order_equals_it_too(
+    open_shop: OpenShop,
+) -> None:
+    shop = open_shop(shipped("retail", auto_enrol=True))
+    quoted = shop.quotes("lucy", "o-1", "600.00", on="2026-04-20 08:00")
+    booked = shop.buys("lucy", "o-1", "600.00", on="2026-04-20 08:00")
+    assert (quoted["points"], quoted["breakdown"]) == (booked["points"], booked["breakdown"])
+    assert without_id(quoted["lot"]) == without_id(booked["lot"])
+    # the order's own coupons; the newcomer pack comes with the enrolment
+    assert {"brand_gift", "second_order_90"} <= set(quoted["issues"])
+
+
+def test_2_a_quote_is_refused_where_the_order_would_be(open_shop: OpenShop) -> None:
+    shop = open_shop(rules())
+    shop.freezes("li-lei")
+    for member_id, code in (("li-lei", "member_frozen"), ("nobody", "not_found")):
+        with pytest.raises(Refusal) as refused:
+            shop.quotes(member_id, "o-1", "10.00")
+        assert refused.value.code == code
 
 
 @pytest.mark.parametrize(
