@@ -222,6 +222,18 @@ def test_2_2_the_cap_counts_orders_and_activities_together(open_shop: OpenShop) 
     assert shop.buys("li-lei", "o-2", "10.00")["points"] == 0
 
 
+def test_2_2_an_activity_that_the_cap_left_with_nothing_may_be_done_again(
+    open_shop: OpenShop,
+) -> None:
+    activities = {"review": {"points": 20, "once_per": "order"}}
+    shop = open_shop(capped(100, earning={"activities": activities}))
+    shop.buys("li-lei", "o-1", "100.00")
+    over = shop.does_activity("li-lei", "review", "a-1", reference="o-1")
+    assert (over["points"], over["reason"]) == (0, "daily_earning_cap")
+    shop.at("2026-05-02 12:00")
+    assert shop.does_activity("li-lei", "review", "a-2", reference="o-1")["points"] == 20
+
+
 def test_2_2_the_cap_does_not_limit_what_neither_orders_nor_activities_bring(
     open_shop: OpenShop,
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from shop import OpenShop, campaign, local, rows, rules, shipped, templates
+from shop import CORE_FROM_THE_START, OpenShop, campaign, local, rows, rules, shipped, templates
 
 
 def test_13_a_late_order_is_decided_by_everything_of_its_own_day(open_shop: OpenShop) -> None:
@@ -102,3 +102,15 @@ def test_13_a_rate_published_for_the_past_counts_for_what_is_recorded_afterwards
     after = shop.buys("li-lei", "o-after", "10.00", on="2026-04-20 10:00")
     assert after["points"] == 20
     assert shop.available("li-lei") == 30  # what had been decided stands
+
+
+def test_7_before_the_first_review_a_member_stands_where_the_deciding_rules_begin(
+    open_shop: OpenShop,
+) -> None:
+    shop = open_shop(rules())  # without levels
+    shop.publish(
+        rules(CORE_FROM_THE_START, earning={"level_multipliers": {"core": "1.2"}}),
+        "2026-04-01 00:00",
+    )
+    assert shop.buys("li-lei", "o-now", "100.00")["points"] == 120
+    assert shop.buys("li-lei", "o-march", "100.00", on="2026-03-31 23:59")["points"] == 100

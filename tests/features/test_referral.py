@@ -151,6 +151,16 @@ def test_2_7_the_code_may_come_with_the_first_order(shop: Shop) -> None:
     assert (named.referrer_id, named.order_id) == ("li-lei", "o-lucy")
 
 
+def test_2_7_who_is_enrolled_by_the_order_gives_the_code_at_enrolment(
+    open_shop: OpenShop,
+) -> None:
+    shop = open_shop(shipped("retail", auto_enrol=True))
+    answer = shop.buys("lucy", "o-lucy", "80.00", code=shop.code_of("li-lei"))
+    assert answer["referral"] == ACCEPTED
+    assert shop.coupons("lucy") == ["first_order", "referee_80", "second_order_90"]
+    assert shop.available("li-lei") == 100
+
+
 def test_2_7_a_code_that_came_with_an_order_of_nothing_counts_for_the_first(shop: Shop) -> None:
     shop.joins("lucy")
     answer = shop.buys("lucy", "o-gift", "0.00", code=shop.code_of("li-lei"))
@@ -401,6 +411,25 @@ def test_2_7_two_who_name_each_other_at_once_make_no_loop(shop: Shop) -> None:
     answers = [outcome.body["referral"]["status"] for outcome in outcomes]
     assert sorted(answers) == ["accepted", "refused"]
     assert shop.available("lucy") + shop.available("kate") == 80 + 80 + 100
+
+
+def test_2_7_a_whole_chain_buys_and_returns_at_once(shop: Shop) -> None:
+    chain = [f"friend-{number}" for number in range(6)]
+    for referrer, referee in pairwise(["li-lei", *chain]):
+        shop.joins(referee, code=shop.code_of(referrer))
+    for round_ in ("first", "second"):
+        orders = [order(friend, f"{round_}-{friend}", "50.00") for friend in chain]
+        outcomes = everyone_at_once(shop, [*orders, order("li-lei", f"{round_}-his", "10.00")])
+        assert [outcome.status for outcome in outcomes] == [201] * 7
+    assert [shop.available(friend) for friend in chain] == [200] * 5 + [100]
+    assert shop.available("li-lei") == 120
+    returns = [
+        r.Refund(refund_id=f"f-{friend}", order_id=f"first-{friend}", amount=Decimal("50.00"))
+        for friend in chain
+    ]
+    assert [outcome.status for outcome in everyone_at_once(shop, returns)] == [201] * 6
+    assert [shop.available(friend) for friend in chain] == [50] * 6
+    assert shop.available("li-lei") == 20
 
 
 # Referrers who can't earn
