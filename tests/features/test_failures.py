@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from shop import OpenShop, Shop, campaign, item, local, rows, rules, shipped, templates
@@ -187,7 +188,7 @@ def test_failures_7_the_history_of_everything_that_earns_balances_step_by_step(
 # Refunds, with everything that an order can bring
 
 
-GENEROUS = {
+GENEROUS: dict[str, Any] = {
     "campaigns": [campaign("double", multiplier="2"), campaign("thanks", bonus=200)],
 }
 """Double points and a bonus on every order, besides what retail gives."""

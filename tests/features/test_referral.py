@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from decimal import Decimal
@@ -372,7 +373,7 @@ def test_2_7_a_second_account_in_the_same_batch_is_seen(shop: Shop) -> None:
     assert outcomes[1].body["referral"] == refused("same_phone")
 
 
-def everyone_at_once(shop: Shop, commands: list[r.Command]) -> list[r.Outcome]:
+def everyone_at_once(shop: Shop, commands: Sequence[r.Command]) -> list[r.Outcome]:
     """Each command at a till of its own, all at the same moment."""
     ready = threading.Barrier(len(commands))
 
