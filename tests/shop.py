@@ -476,7 +476,7 @@ class Shop:
         with self.database.transaction() as cursor:
             for table in (
                 "events", "member_states", "lot_states", "directory", "open_reservations",
-                "profiles", "programme_versions",
+                "profiles", "programme_versions", "pending_lots", "referrals", "activity_answers",
             ):  # fmt: skip
                 cursor.execute(f"SELECT t::text FROM {table} AS t ORDER BY 1")  # noqa: S608
                 rows.append((table, [row for (row,) in cursor.fetchall()]))

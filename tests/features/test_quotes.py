@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
-from ledger.summaries import summary_of
 from shop import CORE_FROM_THE_START, OpenShop, Shop, campaign, item, rules, shipped, templates
 
 from ledger.errors import Refusal
 from ledger.programme.model import Programme
+from ledger.summaries import summary_of
 
 
 class Situation(NamedTuple):

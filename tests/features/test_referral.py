@@ -14,13 +14,13 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from ledger.summaries import summary_of
 from shop import DESK, TILL, OpenShop, Shop, local, order, rows, rules, shipped, templates
 
 from ledger import requests as r
 from ledger.events import ReferralReversed, ReferralRewarded
 from ledger.ledger import Ledger
 from ledger.programme.model import Programme
+from ledger.summaries import summary_of
 
 COUPONS = [
     {"code": "referral_20", "kind": "amount_off", "value": "20.00", "valid_days": 30},
