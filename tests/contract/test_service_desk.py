@@ -396,6 +396,35 @@ def test_what_is_no_programme_at_all_is_refused(
     assert api.position() == position
 
 
+def test_a_programme_is_tried_on_real_orders_and_not_published(api: Api) -> None:
+    member_id = api.member()
+    order = {"member_id": member_id, "order_id": api.name("o"), "amount": "10.00"}
+    earned = api.post("/v1/accruals", order).json
+    assert earned is not None
+    text = shipped_text("retail").replace('rate = "1"', 'rate = "7"', 1)
+    position = api.position()
+    for query, rehearsed in (({"orders": 1}, 1), ({"orders": 0}, 0)):
+        answer = api.call(
+            "POST",
+            "/v1/programme/check",
+            data=text.encode(),
+            content_type=TOML,
+            query_string=query,
+        )
+        assert answer.status_code == 200, answer.text
+        assert answer.json is not None
+        assert answer.json["orders"]["rehearsed"] == rehearsed
+        changed = {change["path"]: change["new"] for change in answer.json["changes"]}
+        assert changed["earning.rate"] == "7"
+    assert api.position() == position
+    too_many = {"orders": 10_001}
+    answer = api.call(
+        "POST", "/v1/programme/check", data=text.encode(), content_type=TOML, query_string=too_many
+    )
+    assert answer.status_code == 422
+    assert list(problem_of(answer)["errors"]) == ["orders"]
+
+
 def test_the_currency_cannot_change_once_there_are_members(api: Api) -> None:
     api.member()
     text = shipped_text("retail").replace('currency = "CNY"', 'currency = "EUR"', 1)

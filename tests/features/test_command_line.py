@@ -236,6 +236,33 @@ def test_a_check_names_the_sections_that_lie_idle_in_this_version(
     assert "idle" not in capsys.readouterr().out
 
 
+def test_a_check_tries_the_rules_on_the_orders_that_are_there(here: Path, capsys: Capture) -> None:
+    (here / "orders.csv").write_text(ORDERS)
+    assert main(["import", "orders", "orders.csv"]) == 0
+    dearer = shipped_text("retail").replace('rate = "1" ', 'rate = "2" ', 1)
+    (here / "dearer.toml").write_text(dearer, encoding="utf-8")
+    capsys.readouterr()
+    assert main(["programme", "check", "dearer.toml", "--orders", "10"]) == 0
+    printed = capsys.readouterr().out
+    assert "1 setting differs from version 1" in printed
+    assert "  earning.rate: 1 -> 2\n" in printed
+    assert "The latest 2 orders, of 2 members, would earn 337 points instead of 168" in printed
+    assert "  m-1001, o-1 (148.60): 148 points -> 297 points" in printed
+    (here / "same.toml").write_text(shipped_text("retail"), encoding="utf-8")
+    assert main(["programme", "check", "same.toml"]) == 0
+    assert "Nothing would change" in capsys.readouterr().out
+    assert main(["programme", "publish", "same.toml"]) == 0
+    assert capsys.readouterr().out.startswith("Published: version 2,")
+
+
+def test_a_check_without_a_ledger_makes_none(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JIFEN_DATABASE_URL", raising=False)
+    monkeypatch.setenv("JIFEN_DATA_DIR", "nothing-yet")
+    (here / "retail.toml").write_text(shipped_text("retail"), encoding="utf-8")
+    assert main(["programme", "check", "retail.toml"]) == 0
+    assert not (here / "nothing-yet").exists()
+
+
 def test_the_operators_guide_names_every_section_that_lies_idle() -> None:
     guide = Path(__file__).parents[2] / "docs" / "guides" / "operator.md"
     paragraph = guide.read_text(encoding="utf-8").partition("do not act yet:")[2]
