@@ -83,9 +83,10 @@ def earn_on_order(
     itemised = any(item.amount for item in items)
     applying = _applying(campaigns, "order", occasion, itemised) if amount else []
     shares = _shares(rules, amount, items if itemised else (), applying)
-    earned = [share.paid * exact(rules.rate) for share in shares]
-    eligible = sum((share.paid for share in shares), Fraction(0))
-    product = sum(earned, Fraction(0))
+    paid = [share.paid for share in shares]
+    eligible = _sum(paid)
+    earned = paid if rules.rate == 1 else [part * exact(rules.rate) for part in paid]
+    product = _sum(earned)
     points = floor_points(product)
     rows = [
         BreakdownRow(
@@ -95,14 +96,13 @@ def earn_on_order(
             points=points,
         )
     ]
-    multipliers = _multipliers(rules, applying, shares, occasion.standing.level) if amount else []
-    for multiplier in multipliers:
+    for multiplier in _multipliers(rules, applying, shares, occasion.standing.level):
         factor = exact(multiplier.factor)
         earned = [
             part * factor if number in multiplier.shares else part
             for number, part in enumerate(earned)
         ]
-        product = sum(earned, Fraction(0))
+        product = _sum(earned)
         gained = floor_points(product) - points
         points += gained
         rows.append(BreakdownRow(rule=multiplier.rule, multiplier=multiplier.factor, points=gained))
@@ -166,6 +166,11 @@ def capped(earned: Earned, left: int | None) -> Earned:
     )
 
 
+def _sum(parts: Sequence[Fraction]) -> Fraction:
+    """Nearly always there is one part, and adding fractions is slow."""
+    return parts[0] if len(parts) == 1 else sum(parts, Fraction(0))
+
+
 def _applying(
     campaigns: Iterable[Campaign], kind: str, occasion: Occasion, itemised: bool
 ) -> list[Campaign]:
@@ -225,13 +230,15 @@ def _shares(
 
 def _multipliers(
     rules: EarningRules,
-    campaigns: Iterable[Campaign],
+    campaigns: Sequence[Campaign],
     shares: Sequence[Share],
     level: str | None,
 ) -> list[Multiplier]:
     """The multipliers that count, in the order of their rows: level, campaigns by code (2.2)."""
     found = []
     factor = rules.level_multipliers.get(level) if level is not None else None
+    if factor is None and not campaigns:
+        return []
     if factor is not None and factor != 1:
         found.append(Multiplier(f"level:{level}", factor, frozenset(range(len(shares)))))
     found += [_of_campaign(campaign, shares) for campaign in campaigns if campaign.multiplier != 1]

@@ -98,5 +98,6 @@ def accrue(member: Member, command: r.Accrue, at: Circumstances) -> e.PointsAccr
     member.trigger(event)
     for source, template in coupons:
         issue(member, template, source, at, command.order_id)
-    settle(member, at)  # late data: its points may be active by now
+    if member.state.pending:
+        settle(member, at)  # late data: its points may be active by now
     return event

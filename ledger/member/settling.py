@@ -46,6 +46,8 @@ def activate_due(member: Member, at: Circumstances, as_of: datetime) -> int:
 
 def lapse_due(member: Member, at: Circumstances, as_of: datetime) -> int:
     """Record the end of every reservation whose time is over; answer how many (4.3)."""
+    if not member.state.reservations:
+        return 0
     due = sorted(
         (until, redemption_id)
         for redemption_id, until in member.state.reservations.items()
