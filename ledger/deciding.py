@@ -15,7 +15,8 @@ from ledger.answers import Answer
 from ledger.case import Case
 from ledger.commands import COMMANDS
 from ledger.errors import Refusal
-from ledger.store.unit_of_work import Entry, KnownKey, Needs, Reference, UnitOfWork, stream_of
+from ledger.store.records import Entry, KnownKey, Needs, Reference, stream_of
+from ledger.store.unit_of_work import UnitOfWork
 
 
 def needs_of(requests: list[r.Request]) -> Needs:

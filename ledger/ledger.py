@@ -36,7 +36,8 @@ from ledger.requests import Accrue, Outcome, Request
 from ledger.store.database import Cursor, Database
 from ledger.store.mapper import EventMapper
 from ledger.store.recorders import LogEntry, append
-from ledger.store.unit_of_work import Needs, UnitOfWork, lock_publishing, stream_of
+from ledger.store.records import Needs, stream_of
+from ledger.store.unit_of_work import UnitOfWork, lock_publishing
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,8 @@ from ledger.programme.model import Programme
 from ledger.programme.versions import differences
 from ledger.store.mapper import EventMapper
 from ledger.store.recorders import LogEntry
-from ledger.store.unit_of_work import Needs, UnitOfWork, member_of
+from ledger.store.records import Needs, member_of
+from ledger.store.unit_of_work import UnitOfWork
 from ledger.summaries import explained
 
 MOST_REHEARSED: Final = 10_000

@@ -9,7 +9,7 @@ from ledger.codes import new_id
 from ledger.commands.referrals import Judged, judge_at_enrolment, record_refusal, watch_phone
 from ledger.errors import Refusal
 from ledger.member import Circumstances, Member, enrolling, status
-from ledger.store.unit_of_work import Contacts
+from ledger.store.records import Contacts
 
 
 def enrol(case: Case, command: r.Enrol) -> Decided:

@@ -8,7 +8,7 @@ from ledger.case import Case, Decided
 from ledger.codes import new_id
 from ledger.errors import Refusal
 from ledger.member import Circumstances, Member, redeeming, reserving
-from ledger.store.unit_of_work import Entry
+from ledger.store.records import Entry
 
 
 def redeem(case: Case, command: r.Redeem) -> Decided:

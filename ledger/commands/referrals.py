@@ -10,7 +10,7 @@ from ledger.case import Case
 from ledger.errors import NotFound
 from ledger.events import ReferralReason
 from ledger.member import Circumstances, Member, guarding, referring, status
-from ledger.store.unit_of_work import Contacts, phone_prefix
+from ledger.store.records import Contacts, phone_prefix
 
 _LONGEST_CHAIN = 1000
 
