@@ -1,19 +1,22 @@
 """An independent oracle for the points ledger: plain, slow, and written from the text alone.
 
-It is written from PROGRAMME.md (sections 1–5, the daily cap of 2.2, late data of 3.6), API.md
-(result codes) and retail.toml (the form of the rules), and knows nothing of the product's code.
-Every balance is recomputed from the whole history of movements; every operation keeps a copy of
-everything and puts it back when it is refused. Exact arithmetic is `Fraction`; each function cites
-its rule.
+It is written from PROGRAMME.md (sections 1–5, the daily cap of 2.2, late data of 3.6, the guard
+rails of 10 on referees and refunds), API.md (result codes) and retail.toml (the form of the
+rules), and knows nothing of the product's code. What a lot holds is recomputed from all its
+movements. Every change goes through `change`, `append` or `put`, which write down how to undo it:
+so a refused operation leaves nothing behind, and a read can try what the clock would do. Exact
+arithmetic is `Fraction`; each function cites its rule.
+
+Where the text is silent it follows docs/decisions.md; where neither speaks, `AMBIGUITIES` says
+what was chosen.
 
 Not modelled (it comes later or lies elsewhere): the rewards catalogue, coupon use and limits,
-tier, level and segment reviews (there are hooks: `set_level` and its kin), merges, guard rails,
-approval, finance.
+tier, level and segment reviews (there are hooks: `set_level` and its kin), merges, the guard rails
+on redemptions, approval, finance.
 """
 
 from __future__ import annotations
 
-import copy
 import functools
 import math
 import re
@@ -61,9 +64,10 @@ AMBIGUITIES: tuple[Ambiguity, ...] = (
     ),
     Ambiguity(
         "API: order of refusals",
-        "invalid_request, known id, not_found, member_closed / member_frozen, business rule; "
-        "for a cash offset: redemption off, below_minimum, not_a_multiple, over_order_share, "
-        "limit_reached, insufficient_points",
+        "invalid_request, known id, not_found, another member's order (not_eligible), "
+        "member_closed / member_frozen, business rule; for a cash offset: redemption off, "
+        "below_minimum, not_a_multiple, order fully refunded, over_order_share, limit_reached, "
+        "insufficient_points; for a capture: reservation_over before member_frozen",
         "any other order among the business rules",
     ),
     Ambiguity(
@@ -127,20 +131,9 @@ AMBIGUITIES: tuple[Ambiguity, ...] = (
         "a missing reference counts as one value; an unknown activity is not_found",
     ),
     Ambiguity(
-        "PROGRAMME 2.5 first order",
-        "first by recording among orders with amount > 0",
-        "(none: the text says recorded)",
-    ),
-    Ambiguity(
         "PROGRAMME 2.6 several spend gifts",
         "every gift whose threshold is met is issued",
         "only the highest",
-    ),
-    Ambiguity(
-        "PROGRAMME 2.7 unknown or barred referral code",
-        "unknown code: not_found; self-referral, second referrer, or an order after the first: "
-        "the enrolment or order stands and no referral is made",
-        "refuse with not_eligible; ignore an unknown code",
     ),
     Ambiguity(
         "PROGRAMME 2.7 code with the first order",
@@ -155,30 +148,46 @@ AMBIGUITIES: tuple[Ambiguity, ...] = (
         "month of recording; coupons still; a frozen referrer is rewarded later",
     ),
     Ambiguity(
+        "PROGRAMME 2.7 several bars at once",
+        "the first of same_member, same_phone, same_email, loop, already_referred, "
+        "not_first_order; e-mails are compared without regard to case; a reward that fails on the "
+        "limit or on the referrer's status is the answer's reason if this order brought the code",
+        "any other order; the answer tells of the link only",
+    ),
+    Ambiguity(
+        "PROGRAMME 2.7 a code where [referral] is omitted",
+        "off: the code is not looked at, and there is no link",
+        "an unknown code is not_found there too",
+    ),
+    Ambiguity(
+        "PROGRAMME 2.3 a coupon beside points that the daily cap cut to 0",
+        "over a cap: neither points nor coupon nor gift",
+        "the coupon still",
+    ),
+    Ambiguity(
+        "PROGRAMME 2.8 bonus on an activity that gives a coupon instead of points",
+        "none: there are no points to add to",
+        "the bonus alone",
+    ),
+    Ambiguity(
+        "PROGRAMME 10 refund ratio",
+        "looked at when a refund is recorded, with that refund, over all orders recorded so far; "
+        "flags once in a member's life",
+        "also when an order reaches after_orders; at the occurred_at of the refund",
+    ),
+    Ambiguity(
+        "PROGRAMME 10 delay",
+        "order lots recorded after the flag pend, window of [returns], or 7 days where it is "
+        "omitted",
+        "those with occurred_at after the flag's",
+    ),
+    Ambiguity(
         "PROGRAMME 2.7 source of the referrer's lot",
         "source 'referral', without order_id; its clawback leaves out what of it expired unspent, "
         "and a shortfall becomes the referrer's debt under the refunded order",
         "order_id of the referee's order",
     ),
-    Ambiguity(
-        "PROGRAMME 2.9 end of pending",
-        "a lot of local date D with a window of n days becomes active at the midnight that ends "
-        "D + n; pending is judged at occurred_at; with [returns] omitted nothing pends; a lot "
-        "formed by restoration never pends",
-        "the midnight that begins D + n",
-    ),
-    Ambiguity(
-        "PROGRAMME 2.2 daily cap",
-        "counts what orders and activities of that local day were granted, as recorded so far "
-        "(after the cap), whoever refunds later; newcomer and referral points are outside it",
-        "-",
-    ),
     # ---- lots, drawing, late data
-    Ambiguity(
-        "PROGRAMME 3.2 lot id as a tie break",
-        "order of creation",
-        "order of the product's own ids",
-    ),
     Ambiguity(
         "PROGRAMME 3.2/3.6 correction while there is debt",
         "a correction pays debt first (5.6), so a late draw of n corrects n + debt, and may find "
@@ -197,12 +206,6 @@ AMBIGUITIES: tuple[Ambiguity, ...] = (
         "all of it expires",
     ),
     Ambiguity(
-        "PROGRAMME 4.3 lapse, recorded or not",
-        "a lapse due by the time of recording is booked before any other write on that member (so "
-        "the lapse job counts only what no write has booked), and before the expiry job",
-        "decide as if, and leave the event to the job: only totals.expired and job counts differ",
-    ),
-    Ambiguity(
         "PROGRAMME 4.3 at reserved_until exactly",
         "lapsed (an as-of read includes what occurred at that very moment)",
         "still good",
@@ -215,9 +218,9 @@ AMBIGUITIES: tuple[Ambiguity, ...] = (
     # ---- redeeming
     Ambiguity(
         "PROGRAMME 4.1 order share",
-        "points × value of all redeemed and live reserved redemptions with that order_id, of "
-        "whatever member, without taking off restored points, against this call's order_amount",
-        "net of restored points; the same member's only",
+        "points × value (each at its own time's) of all redeemed and live reserved redemptions "
+        "with that order_id, without taking off restored points, against this call's order_amount",
+        "net of restored points; all at today's value",
     ),
     Ambiguity(
         "PROGRAMME 4.1 [redemption] omitted",
@@ -238,20 +241,9 @@ AMBIGUITIES: tuple[Ambiguity, ...] = (
         "more than reserved: invalid_request; the minimum holds too",
     ),
     Ambiguity(
-        "PROGRAMME 4.3 release of the rest",
-        "given back in the order drawn, which decides which lot pays debt",
-        "last-drawn first",
-    ),
-    Ambiguity(
         "PROGRAMME 4.5 frozen or closed and a reservation",
         "capture is refused; release and lapse work",
         "a capture completes what was reserved before",
-    ),
-    Ambiguity(
-        "PROGRAMME 4.5 adjustments",
-        "refused for frozen and closed members (ADJUST_NEEDS_ACTIVE): the list of what still "
-        "works does not name them",
-        "an adjustment neither earns nor redeems: allowed",
     ),
     Ambiguity(
         "API freeze / unfreeze / close",
@@ -261,10 +253,9 @@ AMBIGUITIES: tuple[Ambiguity, ...] = (
     ),
     Ambiguity(
         "API accruals: redemption_ids",
-        "unknown or of another member: not_found; lapsed, released, or redeemed for another "
-        "order: reservation_over; a reservation made for another order is moved to this one; "
-        "the share limit is not tested again",
-        "-",
+        "unknown or of another member: not_found; made for another order: not_eligible; lapsed "
+        "or released: reservation_over; the share limit is not tested again",
+        "a reservation made for another order is moved to this one",
     ),
     # ---- refunds
     Ambiguity(
@@ -281,9 +272,9 @@ AMBIGUITIES: tuple[Ambiguity, ...] = (
     ),
     Ambiguity(
         "PROGRAMME 5.3 new lot",
-        "one new lot per refund and lot drawn from; its granted is all restored into it, debt "
-        "payment included",
-        "one per redemption's draw",
+        "one new lot per draw given back; its granted is all restored into it, debt payment "
+        "included",
+        "one per refund and lot drawn from",
     ),
     Ambiguity(
         "PROGRAMME 5.3 last-drawn",
@@ -297,11 +288,6 @@ AMBIGUITIES: tuple[Ambiguity, ...] = (
         "-",
     ),
     Ambiguity(
-        "PROGRAMME 5.1 refund of 0.00",
-        "accepted; on an order of more than 0 that is not yet fully refunded it does nothing",
-        "invalid_request unless the order is 0",
-    ),
-    Ambiguity(
         "PROGRAMME 5.2 waived points",
         "neither in points_clawed_back nor in totals.clawed_back; later refunds of the order "
         "count them as taken back (5.1)",
@@ -312,11 +298,6 @@ AMBIGUITIES: tuple[Ambiguity, ...] = (
         "by the occurred_at of the refund that made it, then by recording; 'later' means recorded "
         "later",
         "by recording only",
-    ),
-    Ambiguity(
-        "PROGRAMME 5 refund before its order",
-        "accepted; lots earned after the refund's time can't be drawn (3.2), so it makes debt",
-        "refuse; or exempt the own lot",
     ),
     Ambiguity(
         "API adjustments over the limit",
@@ -353,6 +334,7 @@ class Result:
     issued: tuple[str, ...] = ()  # coupon templates issued to this member
     status: str | None = None  # of a redemption
     reason: str | None = None  # of an activity over a cap
+    referral: tuple[str, str | None] | None = None  # (accepted or refused, why) of a code sent
 
 
 # ---------------------------------------------------------------------------------- the history
@@ -372,11 +354,24 @@ class Lot:
     pending_until: datetime | None = None
     release_recorded: bool = False
     formed_from: Lot | None = None  # the lot whose points were restored into this new one
+    moves: list[Move] = field(default_factory=list)
 
     @property
     def root(self) -> Lot:
         """The lot of the grant that these points came from (PROGRAMME 5.3)."""
         return self if self.formed_from is None else self.formed_from.root
+
+    def remaining(self) -> int:
+        """What it holds now, by its movements (points in a reservation are not in it)."""
+        return sum(m.in_lot for m in self.moves)
+
+    def expired(self, until: datetime | None = None) -> int:
+        """What has expired from it, net of corrections; dated by `until`, if given."""
+        return sum(
+            m.counts
+            for m in self.moves
+            if m.kind == "expired" and (until is None or m.occurred_at <= until)
+        )
 
 
 TOTAL_SIGN = {
@@ -423,9 +418,9 @@ class Coupon:
 
 @dataclass
 class Earned:
-    """PROGRAMME 2.2: a gross grant that the daily cap counts."""
+    """PROGRAMME 2.2: a gross grant that the daily cap counts, on its local day."""
 
-    occurred_at: datetime
+    day: date
     points: int
 
 
@@ -435,7 +430,7 @@ class ActivityRecord:
 
     activity: str
     reference: str | None
-    occurred_at: datetime
+    day: date
     over_cap: bool
 
 
@@ -461,26 +456,19 @@ class Member:
     status: str = "active"
     referral_code: str = ""
     referrer: Member | None = None
+    flags: list[str] = field(default_factory=list)  # PROGRAMME 10, in the order of tripping
+    delayed: bool = False
+    refusals: list[str] = field(default_factory=list)  # why referrals of this referee were refused
     lots: list[Lot] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
     debts: list[Debt] = field(default_factory=list)
     coupons: list[Coupon] = field(default_factory=list)
     earned: list[Earned] = field(default_factory=list)
     activities: list[ActivityRecord] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)  # in the order of recording
+    redemptions: list[Redemption] = field(default_factory=list)  # in the order of recording
     # hooks for what reviews would decide: (since, kind, code)
     standings: list[tuple[datetime, str, str]] = field(default_factory=list)
-
-    def remaining(self, lot: Lot) -> int:
-        """What a lot holds now, by its movements (points in a reservation are not in it)."""
-        return sum(m.in_lot for m in self.moves if m.lot is lot)
-
-    def expired_from(self, lot: Lot, until: datetime | None = None) -> int:
-        """What has expired from a lot, net of corrections; dated by `until`, if given."""
-        return sum(
-            m.counts
-            for m in self.moves
-            if m.lot is lot and m.kind == "expired" and (until is None or m.occurred_at <= until)
-        )
 
     def reserved(self) -> int:
         """Points in reservations."""
@@ -507,6 +495,8 @@ class Order:
     refunded: Decimal = Decimal(0)
     taken_back: int = 0  # clawed back before, debt and waived included
     reward: Reward | None = None
+
+    fully_refunded: bool = False
 
     @property
     def granted(self) -> int:
@@ -535,9 +525,14 @@ class Redemption:
     reserved_until: datetime | None
     status: str
     draws: list[Draw]
+    point_value: Fraction  # what one point was worth when it was decided
     spent: list[Draw] = field(default_factory=list)  # the draws that were redeemed
     was_reserved: bool = False
     answer: Result | None = None  # of its capture or release
+
+    def holds(self, now: datetime) -> bool:
+        """Whether points are spent by it, or set aside."""
+        return self.status == "redeemed" or (self.status == "reserved" and not self.lapsed_by(now))
 
     def lapsed_by(self, now: datetime) -> bool:
         """PROGRAMME 4.3: past its time it counts as lapsed, recorded or not."""
@@ -626,6 +621,11 @@ def drawing_order(lot: Lot) -> tuple[bool, date, datetime, int]:
     return (lot.expires_on is None, lot.expires_on or date.max, lot.earned_at, lot.number)
 
 
+def digits_of(phone: str) -> str:
+    """The digits of a phone number."""
+    return "".join(sign for sign in phone if sign.isdigit())
+
+
 class Item(NamedTuple):
     """One line of an order."""
 
@@ -654,11 +654,11 @@ def all_or_nothing(
 
     @functools.wraps(operation)
     def whole(self: Oracle, /, *args: P.args, **kwargs: P.kwargs) -> Result:
-        before = copy.deepcopy(self.state)
+        self.undo.clear()
         try:
             return operation(self, *args, **kwargs)
         except RefusedError as refusal:
-            self.state = before
+            self.undo_all()
             return Result(code=refusal.code)
 
     return whole
@@ -670,13 +670,36 @@ def all_or_nothing(
 class Oracle:
     """The rules, written straight down."""
 
-    ADJUST_NEEDS_ACTIVE = True
-
     def __init__(self, rules: Rules) -> None:
         """Start with one version of the rules; the first version covers all earlier time."""
         self.versions: list[tuple[datetime, Rules]] = [(datetime.min.replace(tzinfo=UTC), rules)]
         self.zone = ZoneInfo(rules["time_zone"])
         self.state = State()
+        self.undo: list[Callable[[], object]] = []
+
+    # ------------------------------------------------------------------- changes, and their undoing
+
+    def change(self, thing: Any, name: str, value: Any) -> None:
+        """Set a field."""
+        before = getattr(thing, name)
+        self.undo.append(lambda: setattr(thing, name, before))
+        setattr(thing, name, value)
+
+    def append(self, things: list[Any], thing: Any) -> None:
+        """Add to the end of a list."""
+        self.undo.append(things.pop)
+        things.append(thing)
+
+    def put(self, things: dict[Any, Any], key: Any, thing: Any) -> None:
+        """Add under a key that is new."""
+        assert key not in things
+        self.undo.append(lambda: things.pop(key))
+        things[key] = thing
+
+    def undo_all(self) -> None:
+        """Everything since the operation began is as it was, the last change undone first."""
+        while self.undo:
+            self.undo.pop()()
 
     def publish(self, rules: Rules, effective_at: datetime, now: datetime) -> None:
         """API PUT /v1/programme: decides what is recorded afterwards, from effective_at on."""
@@ -760,7 +783,7 @@ class Oracle:
 
     def remember(self, kind: str, key: str, content: object, answer: Result) -> Result:
         """Business ids are remembered for ever."""
-        self.state.answers[kind, key] = (content, answer)
+        self.put(self.state.answers, (kind, key), (content, answer))
         return answer
 
     def find_member(self, member_id: str) -> Member:
@@ -791,10 +814,13 @@ class Oracle:
     ) -> None:
         """One posting. PROGRAMME 11.2 holds for each: closing = lots + reserved − debt."""
         assert TOTAL_SIGN.get(kind, 0) * counts == in_lot + in_reserve - in_debt, kind
-        member.moves.append(Move(kind, counts, lot, in_lot, in_reserve, in_debt, at, now))
-        assert lot is None or member.remaining(lot) >= 0
-        assert member.reserved() >= 0
-        assert member.debt() >= 0
+        move = Move(kind, counts, lot, in_lot, in_reserve, in_debt, at, now)
+        self.append(member.moves, move)
+        if lot is not None:
+            self.append(lot.moves, move)
+            assert lot.remaining() >= 0
+        assert in_reserve >= 0 or member.reserved() >= 0
+        assert in_debt >= 0 or member.debt() >= 0
 
     def pay_debt(self, member: Member, lot: Lot, points: int, at: datetime, now: datetime) -> int:
         """PROGRAMME 5.6: of points just put into a lot, debt is paid first, oldest debt first."""
@@ -802,7 +828,7 @@ class Oracle:
         for debt in sorted(member.debts, key=lambda d: d.owed_at):  # a stable sort
             part = min(debt.left, points - paid)
             if part > 0:
-                debt.left -= part
+                self.change(debt, "left", debt.left - part)
                 paid += part
                 self.book(member, "debt_paid", lot=lot, in_lot=-part, in_debt=-part, at=at, now=now)
         return paid
@@ -820,10 +846,10 @@ class Oracle:
         formed_from: Lot | None = None,
     ) -> Lot:
         """A lot, still without points in it."""
-        self.state.lots_made += 1
+        self.change(self.state, "lots_made", self.state.lots_made + 1)
         lot = Lot(self.state.lots_made, source, order_id, funded_by, points, earned_at, expires_on)
         lot.formed_from = formed_from
-        member.lots.append(lot)
+        self.append(member.lots, lot)
         return lot
 
     def grant(
@@ -847,7 +873,7 @@ class Oracle:
         lot = self.new_lot(
             member, source, points, at, expires_on, order_id=order_id, funded_by=funded_by
         )
-        if may_pend and rules.get("pending", False):
+        if may_pend and (rules.get("pending", False) or member.delayed):
             lot.pending_until = self.pending_end(member, at)
         self.book(member, kind, counts=points, lot=lot, in_lot=points, at=at, now=now)
         return lot, self.pay_debt(member, lot, points, at, now)
@@ -855,8 +881,9 @@ class Oracle:
     def pending_end(self, member: Member, at: datetime) -> datetime | None:
         """PROGRAMME 2.9: until the local midnight after date + window days."""
         returns = self.rules_at(at).get("returns")
-        if returns is None:
+        if returns is None and not member.delayed:
             return None
+        returns = returns or {}
         window = returns.get("window_days_by_segment", {}).get(
             self.standing(member, "segment", at), returns.get("window_days", 7)
         )
@@ -900,8 +927,8 @@ class Oracle:
         drawn = []
         missing = points
         for lot in lots:
-            take = min(missing, member.remaining(lot))
-            expired = member.expired_from(lot)
+            take = min(missing, lot.remaining())
+            expired = lot.expired()
             if missing > take and expired > 0:
                 # 3.6: the expiry is corrected, as far as needed; 5.6: which pays debt first
                 corrected = min(expired, missing - take + member.debt())
@@ -916,14 +943,10 @@ class Oracle:
         """PROGRAMME 3.6: negative expired, dated at the expiry; what debt leaves of it."""
         left = points
         paid = 0
-        dates = sorted(
-            {m.occurred_at for m in member.moves if m.kind == "expired" and m.lot is lot}
-        )
+        dates = sorted({m.occurred_at for m in lot.moves if m.kind == "expired"})
         for expired_at in dates:
             there = sum(
-                m.counts
-                for m in member.moves
-                if m.kind == "expired" and m.lot is lot and m.occurred_at == expired_at
+                m.counts for m in lot.moves if m.kind == "expired" and m.occurred_at == expired_at
             )
             part = min(there, left)
             if part > 0:
@@ -957,14 +980,10 @@ class Oracle:
 
     def book_lapses(self, member: Member, now: datetime) -> int:
         """PROGRAMME 4.3: past its time it lapses, dated reserved_until, in every decision."""
-        due = [
-            r
-            for r in self.state.redemptions.values()
-            if r.member is member and r.lapsed_by(now) and r.reserved_until is not None
-        ]
+        due = [r for r in member.redemptions if r.lapsed_by(now) and r.reserved_until is not None]
         for redemption in sorted(due, key=lambda r: r.reserved_until or r.occurred_at):
             assert redemption.reserved_until is not None
-            redemption.status = "lapsed"
+            self.change(redemption, "status", "lapsed")
             self.give_back(member, redemption.draws, redemption.reserved_until, now)
         return len(due)
 
@@ -972,8 +991,10 @@ class Oracle:
         """PROGRAMME 3.3: per lot that still holds points, dated the midnight it expired."""
         count = 0
         for lot in sorted(member.lots, key=drawing_order):
-            left = member.remaining(lot)
-            if left > 0 and self.past_its_day(lot, self.local_date(as_of)):
+            if not self.past_its_day(lot, self.local_date(as_of)):
+                continue
+            left = lot.remaining()
+            if left > 0:
                 assert lot.expires_on is not None
                 at = self.midnight(lot.expires_on + timedelta(days=1))
                 self.book(member, "expired", counts=left, lot=lot, in_lot=-left, at=at, now=as_of)
@@ -984,7 +1005,7 @@ class Oracle:
         """A coupon is issued; here a template name."""
         if not template:
             return ()
-        member.coupons.append(Coupon(template, order_id))
+        self.append(member.coupons, Coupon(template, order_id))
         return (template,)
 
     # ---------------------------------------------------------------------------------- enrolment
@@ -1022,41 +1043,103 @@ class Oracle:
     ) -> Result:
         """PROGRAMME 2.4: newcomer points and coupon; 2.7: the referee's coupon."""
         member = Member(member_id, at, phone, email, referral_code="code-" + member_id)
-        self.state.members[member_id] = member
+        self.put(self.state.members, member_id, member)
         rules = self.rules_at(at)
         issued: tuple[str, ...] = ()
         newcomer = rules.get("newcomer", {})
         points = int(newcomer.get("points", 0))
         self.grant(member, "enrolment", points, at, now)
         issued += self.issue(member, newcomer.get("coupon"), None)
-        if self.refer(member, referral_code, at):
+        referral = self.refer(member, referral_code, at)
+        if referral == ("accepted", None):
             issued += self.issue(member, rules["referral"].get("referee_coupon"), None)
-        return Result("ok", points=points, issued=issued)
+        rows = (("newcomer", points),) if points else ()
+        return Result("ok", points, rows, issued=issued, referral=referral)
 
-    def refer(self, referee: Member, code: str | None, at: datetime) -> bool:
-        """PROGRAMME 2.7: one referrer per referee, no self-referral; whether a link was made."""
+    def refer(
+        self, referee: Member, code: str | None, at: datetime
+    ) -> tuple[str, str | None] | None:
+        """PROGRAMME 2.7: one referrer per referee, no self-referral, no loop; makes the link."""
         if code is None or "referral" not in self.rules_at(at):
-            return False
+            return None
         owners = [m for m in self.state.members.values() if m.referral_code == code]
         if not owners:
             raise RefusedError("not_found")
         referrer = owners[0]
-        same = (
-            referrer is referee
-            or (referee.phone is not None and referee.phone == referrer.phone)
-            or (referee.email is not None and referee.email == referrer.email)
-        )
-        if same or referee.referrer is not None or self.first_order_of(referee) is not None:
-            return False
-        referee.referrer = referrer
-        return True
+        bar = self.bar_of(referee, referrer)
+        if bar is not None:
+            self.append(referee.refusals, bar)
+            return ("refused", bar)
+        self.change(referee, "referrer", referrer)
+        self.look_at_phones(referee, referrer, at)
+        return ("accepted", None)
+
+    def bar_of(self, referee: Member, referrer: Member) -> str | None:
+        """PROGRAMME 2.7: why this member may not be this one's referee."""
+        if referrer is referee:
+            return "same_member"
+        if referee.phone is not None and referee.phone == referrer.phone:
+            return "same_phone"
+        if (referee.email or "").lower() == (referrer.email or "").lower() != "":
+            return "same_email"
+        above = referrer.referrer  # a loop: the referee stands somewhere above the referrer
+        while above is not None:
+            if above is referee:
+                return "loop"
+            above = above.referrer
+        if referee.referrer is not None:
+            return "already_referred"
+        if self.first_order_of(referee) is not None:
+            return "not_first_order"
+        return None
 
     def first_order_of(self, member: Member) -> Order | None:
         """PROGRAMME 2.5: the first recorded with amount > 0, even if refunded later."""
-        for order in self.state.orders.values():  # in the order of recording
-            if order.member is member and order.amount > 0:
-                return order
-        return None
+        return next((order for order in member.orders if order.amount > 0), None)
+
+    # -------------------------------------------------------------------------------- guard rails
+
+    def guard_rail(self, name: str, at: datetime) -> Rules | None:
+        """PROGRAMME 10: a guard rail in force."""
+        rail: Rules | None = self.rules_at(at).get("guard_rails", {}).get(name)
+        return rail
+
+    def look_at_phones(self, referee: Member, referrer: Member, at: datetime) -> None:
+        """PROGRAMME 10: more of one referrer's referees on one phone prefix than the limit."""
+        rail = self.guard_rail("referees_per_phone_prefix", at)
+        if rail is None or not int(rail.get("limit", 0)) or referee.phone is None:
+            return
+        prefix = digits_of(referee.phone)[: int(rail["digits"])]
+        alike = [
+            m
+            for m in self.state.members.values()
+            if m.referrer is referrer
+            and m.phone is not None
+            and digits_of(m.phone)[: int(rail["digits"])] == prefix
+        ]
+        if len(alike) > int(rail["limit"]):
+            self.trip(referee, "referees_per_phone_prefix", rail)
+
+    def look_at_refunds(self, member: Member, at: datetime) -> None:
+        """PROGRAMME 10: the refunded part of all that the member ever paid."""
+        rail = self.guard_rail("refund_ratio", at)
+        if rail is None or "refund_ratio" in member.flags:
+            return
+        paid = [order for order in member.orders if order.amount > 0]
+        if not paid or len(paid) < int(rail.get("after_orders", 0)):
+            return
+        refunded = sum((exact(order.refunded) for order in paid), Fraction(0))
+        if refunded / sum(exact(order.amount) for order in paid) > exact(rail["over"]):
+            self.trip(member, "refund_ratio", rail)
+
+    def trip(self, member: Member, name: str, rail: Rules) -> None:
+        """PROGRAMME 10: flag by default; delay (pending) or freeze by configuration."""
+        self.append(member.flags, name)
+        action = rail.get("action", "flag")
+        if action == "delay":
+            self.change(member, "delayed", True)
+        elif action == "freeze" and member.status == "active":
+            self.change(member, "status", "frozen")
 
     # ------------------------------------------------------------------------------------- orders
 
@@ -1075,8 +1158,9 @@ class Oracle:
         store_id: str | None = None,
         funded_by: str | None = None,
         referral_code: str | None = None,
+        enrol_unknown: bool = False,
     ) -> Result:
-        """PROGRAMME 2.1, 2.2, 2.5–2.10: an order."""
+        """PROGRAMME 2.1, 2.2, 2.5–2.10: an order. An import enrols whom it does not know."""
         given_at = occurred_at
         now, at = self.times(now, occurred_at)
         need_id(member_id)
@@ -1101,17 +1185,22 @@ class Oracle:
             return answer
         rules = self.rules_at(at)
         issued: tuple[str, ...] = ()
-        if member_id not in self.state.members and rules.get("auto_enrol", False):
+        referral = None
+        may_enrol = enrol_unknown or rules.get("auto_enrol", False)
+        if member_id not in self.state.members and may_enrol:
             # PROGRAMME 1: an auto-enrolment takes the order's time
             enrolment = self.enrol_now(member_id, at, now, referral_code, None, None)
             self.remember("member", member_id, ("enrolled by", order_id), enrolment)
             issued += enrolment.issued
+            referral = enrolment.referral
             referral_code = None
         member = self.find_member(member_id)
+        self.need_own_order(member, order_id, now)
         self.need_active(member)
         self.book_lapses(member, now)
         self.capture_for_order(member, order_id, redemption_ids, now)
-        self.refer(member, referral_code, at)
+        if referral_code is not None:
+            referral = self.refer(member, referral_code, at)
         first = amount > 0 and self.first_order_of(member) is None
 
         rows, whole, bonus = self.order_points(member, amount, lines, channel, store_id, at)
@@ -1134,9 +1223,10 @@ class Oracle:
             funded_by=funded_by,
             may_pend=True,
         )
-        member.earned.append(Earned(at, points))
+        self.append(member.earned, Earned(self.local_date(at), points))
         order = Order(order_id, member, amount, at, whole, spend_granted, bonus_granted, lot, first)
-        self.state.orders[order_id] = order
+        self.put(self.state.orders, order_id, order)
+        self.append(member.orders, order)
 
         if first:  # PROGRAMME 2.5
             template = rules.get("second_order", {}).get("coupon")
@@ -1145,8 +1235,11 @@ class Oracle:
             if amount > 0 and exact(amount) >= exact(gift["threshold"]):
                 issued += self.issue(member, gift["coupon"], order_id)
         if first and member.referrer is not None:
-            self.reward_referrer(order, member.referrer, at, now)
-        answer = Result("ok", points, tuple(rows), debt_paid=paid, issued=issued)
+            bar = self.reward_referrer(order, member.referrer, at, now)
+            if bar is not None:
+                self.append(member.refusals, bar)
+                referral = None if referral is None else ("refused", bar)
+        answer = Result("ok", points, tuple(rows), debt_paid=paid, issued=issued, referral=referral)
         return self.remember("order", order_id, content, answer)
 
     def order_points(
@@ -1273,7 +1366,7 @@ class Oracle:
         if cap == 0:
             return 0
         day = self.local_date(at)
-        used = sum(e.points for e in member.earned if self.local_date(e.occurred_at) == day)
+        used = sum(e.points for e in member.earned if e.day == day)
         return points - min(points, max(0, cap - used))
 
     def capture_for_order(
@@ -1284,26 +1377,34 @@ class Oracle:
             redemption = self.state.redemptions.get(redemption_id)
             if redemption is None or redemption.member is not member:
                 raise RefusedError("not_found")
-            if redemption.status == "redeemed" and redemption.order_id == order_id:
+            if redemption.order_id != order_id:
+                raise RefusedError("not_eligible")
+            if redemption.status == "redeemed":
                 continue
             if redemption.status != "reserved" or redemption.lapsed_by(now):
                 raise RefusedError("reservation_over")
-            redemption.order_id = order_id
             self.capture_now(redemption, redemption.points, now)
 
     # ---------------------------------------------------------------------------------- referrals
 
-    def reward_referrer(self, order: Order, referrer: Member, at: datetime, now: datetime) -> None:
-        """PROGRAMME 2.7: on the referee's first order; twice for a loyal-level referrer."""
+    def reward_referrer(
+        self, order: Order, referrer: Member, at: datetime, now: datetime
+    ) -> str | None:
+        """PROGRAMME 2.7: on the referee's first order; twice for a loyal-level referrer.
+
+        Answers why there is none, if there is none.
+        """
         referral = self.rules_at(at).get("referral")
-        if referral is None or referrer.status != "active":
-            return
+        if referral is None:
+            return None
+        if referrer.status != "active":
+            return "referrer_" + referrer.status
         day = self.local_date(at)
         month = (day.year, day.month)
         limit = int(referral.get("monthly_limit", 0))
         so_far = sum(1 for r in self.state.rewards if r.referrer is referrer and r.month == month)
         if limit and so_far >= limit:
-            return
+            return "monthly_limit"
         level = self.standing(referrer, "level", at)
         times = 2 if level in referral.get("doubled_for_levels", []) else 1
         points = times * int(referral.get("referrer_points", 0))
@@ -1311,19 +1412,20 @@ class Oracle:
         lot, _ = self.grant(referrer, "referral", points, at, now)
         for _ in range(times):
             self.issue(referrer, referral.get("referrer_coupon"), order.order_id)
-        order.reward = Reward(referrer, lot, points, month)
-        self.state.rewards.append(order.reward)
+        self.change(order, "reward", Reward(referrer, lot, points, month))
+        self.append(self.state.rewards, order.reward)
+        return None
 
     def reverse_reward(self, order: Order, at: datetime, now: datetime) -> None:
         """PROGRAMME 2.7: the first order fully refunded: points back, unused coupons voided."""
         reward = order.reward
         if reward is None or reward.reversed:
             return
-        reward.reversed = True
+        self.change(reward, "reversed", True)
         referrer = reward.referrer
         if reward.lot is not None:
             self.book_lapses(referrer, now)
-            holds = reward.points - self.expired_unspent(referrer, reward.lot, at)
+            holds = reward.points - self.expired_unspent(reward.lot, referrer, at)
             self.claw_back(referrer, reward.lot, holds, order.order_id, at, now)
         self.void_coupons(referrer, order.order_id)
 
@@ -1331,7 +1433,7 @@ class Oracle:
         """PROGRAMME 5.4: unused coupons that the order issued; used ones stay."""
         for coupon in member.coupons:
             if coupon.issued_by == order_id and coupon.status == "issued":
-                coupon.status = "voided"
+                self.change(coupon, "status", "voided")
 
     # --------------------------------------------------------------------------------- activities
 
@@ -1345,6 +1447,8 @@ class Oracle:
         *,
         occurred_at: datetime | None = None,
         reference: str | None = None,
+        channel: str | None = None,
+        store_id: str | None = None,
     ) -> Result:
         """PROGRAMME 2.3: a non-purchase act that earns."""
         given_at = occurred_at
@@ -1356,7 +1460,7 @@ class Oracle:
         rule = table[activity]
         once_per = rule.get("once_per")
         need(once_per not in ("order", "reference") or reference is not None)
-        content = (member_id, activity, given_at, reference)
+        content = (member_id, activity, given_at, reference, channel, store_id)
         answer = self.known("activity", activity_id, content)
         if answer is not None:
             return answer
@@ -1370,18 +1474,21 @@ class Oracle:
         points = 0
         paid = 0
         if reason is None:
-            rows, before_cap = self.activity_points(member, activity, rule, at)
+            rows, before_cap = self.activity_points(member, activity, rule, channel, store_id, at)
             cut = self.cap_cut(member, before_cap, at)
             if cut > 0:
                 rows.append(("cap", -cut))
             points = before_cap - cut
             if before_cap > 0 and points == 0:
                 reason = "daily_earning_cap"
+        if reason is None:
             _, paid = self.grant(member, "activity", points, at, now)
             issued += self.issue(member, rule.get("coupon"), None)
-            issued += self.issue(member, rule.get("gift"), None)
-        member.activities.append(ActivityRecord(activity, reference, at, reason is not None))
-        member.earned.append(Earned(at, points))
+            if rule.get("gift"):  # a thing in words, not a coupon
+                issued += (rule["gift"],)
+        day = self.local_date(at)
+        self.append(member.activities, ActivityRecord(activity, reference, day, reason is not None))
+        self.append(member.earned, Earned(day, points))
         answer = Result("ok", points, tuple(rows), debt_paid=paid, issued=issued, reason=reason)
         return self.remember("activity", activity_id, content, answer)
 
@@ -1396,7 +1503,7 @@ class Oracle:
         """PROGRAMME 2.3: the cap it is over, if any."""
         before = [a for a in member.activities if a.activity == activity and not a.over_cap]
         day = self.local_date(at)
-        that_day = [a for a in before if self.local_date(a.occurred_at) == day]
+        that_day = [a for a in before if a.day == day]
         once_per = rule.get("once_per")
         if once_per == "day" and that_day:
             return "once_per_day"
@@ -1408,7 +1515,13 @@ class Oracle:
         return None
 
     def activity_points(
-        self, member: Member, activity: str, rule: Rules, at: datetime
+        self,
+        member: Member,
+        activity: str,
+        rule: Rules,
+        channel: str | None,
+        store_id: str | None,
+        at: datetime,
     ) -> tuple[list[tuple[str, int]], int]:
         """PROGRAMME 2.2, 2.8: levels multiply spend only; campaigns by the stacking rule."""
         base = int(rule.get("points", 0))
@@ -1417,7 +1530,7 @@ class Oracle:
             return rows, 0
         campaigns = [
             c
-            for c in self.campaigns(member, "activity", None, None, at)
+            for c in self.campaigns(member, "activity", channel, store_id, at)
             if not c.get("only", {}).get("product_lines", [])  # an activity has no items
         ]
         multipliers = [
@@ -1476,6 +1589,7 @@ class Oracle:
         if answer is not None:
             return answer
         member = self.find_member(member_id)
+        self.need_own_order(member, order_id, now)
         self.need_active(member)
         self.book_lapses(member, now)
         self.check_offset(member, points, order_id, order_amount, at, now)
@@ -1491,14 +1605,47 @@ class Oracle:
             until = at + timedelta(seconds=seconds)
         status = "reserved" if reserve else "redeemed"
         redemption = Redemption(
-            redemption_id, member, order_id, points, at, until, status, draws, was_reserved=reserve
+            redemption_id,
+            member,
+            order_id,
+            points,
+            at,
+            until,
+            status,
+            draws,
+            self.point_value(at),
+            was_reserved=reserve,
         )
         if not reserve:
             redemption.spent = [Draw(d.lot, d.points) for d in draws]
-        self.state.redemptions[redemption_id] = redemption
+        self.put(self.state.redemptions, redemption_id, redemption)
+        self.append(member.redemptions, redemption)
         drawn = tuple((d.lot.source, d.lot.order_id, d.points) for d in draws)
         answer = Result("ok", points, lots=drawn, status=status)
         return self.remember("redemption", redemption_id, content, answer)
+
+    def need_own_order(self, member: Member, order_id: str, now: datetime) -> None:
+        """An order is paid with the points of one member, its own (docs/decisions.md)."""
+        order = self.state.orders.get(order_id)
+        if order is not None and order.member is not member:
+            raise RefusedError("not_eligible")
+        for redemption in self.state.redemptions.values():
+            if (
+                redemption.order_id == order_id
+                and redemption.member is not member
+                and redemption.holds(now)
+            ):
+                raise RefusedError("not_eligible")
+
+    def need_not_refunded(self, order_id: str) -> None:
+        """Nothing can be redeemed on a fully refunded order: it could never be restored."""
+        order = self.state.orders.get(order_id)
+        if order is not None and order.fully_refunded:
+            raise RefusedError("not_eligible")
+
+    def point_value(self, at: datetime) -> Fraction:
+        """PROGRAMME 4.1: what a point is worth when redeemed."""
+        return exact(self.points_rules(at).get("value", "0.10"))
 
     def check_offset(
         self,
@@ -1517,24 +1664,20 @@ class Oracle:
         if points < int(offset.get("min", 0)):
             raise RefusedError("below_minimum")
         self.check_multiple(points, at)
+        self.need_not_refunded(order_id)
         share = exact(offset.get("max_order_share", "0"))
         if share:
-            together = points + sum(
-                sum(d.points for d in r.spent) if r.status == "redeemed" else r.points
-                for r in self.state.redemptions.values()
-                if r.order_id == order_id
-                and (r.status == "redeemed" or (r.status == "reserved" and not r.lapsed_by(now)))
-            )
-            value = exact(self.points_rules(at).get("value", "0.10"))
-            if together * value > share * exact(order_amount):
+            together = points * self.point_value(at)
+            for r in member.redemptions:
+                if r.order_id == order_id and r.holds(now):
+                    spent = sum(d.points for d in r.spent)
+                    held = spent if r.status == "redeemed" else r.points
+                    together += held * r.point_value
+            if together > share * exact(order_amount):
                 raise RefusedError("over_order_share")
         most = int(rules.get("limits", {}).get("redemptions_per_day", 0))
         day = self.local_date(at)
-        that_day = [
-            r
-            for r in self.state.redemptions.values()
-            if r.member is member and self.local_date(r.occurred_at) == day
-        ]
+        that_day = [r for r in member.redemptions if self.local_date(r.occurred_at) == day]
         if most and len(that_day) >= most:
             raise RefusedError("limit_reached")
 
@@ -1558,9 +1701,10 @@ class Oracle:
             assert redemption.answer is not None
             if redemption.answer.points == wanted:
                 return redemption.answer
-        self.need_active(redemption.member)
         if redemption.status != "reserved" or redemption.lapsed_by(now):
             raise RefusedError("reservation_over")
+        self.need_active(redemption.member)
+        self.need_not_refunded(redemption.order_id)
         if wanted > redemption.points:
             raise RefusedError("insufficient_points")
         if wanted < redemption.points:
@@ -1592,14 +1736,15 @@ class Oracle:
                     at=now,
                     now=now,
                 )
-                redemption.spent.append(Draw(draw.lot, part))
+                self.append(redemption.spent, Draw(draw.lot, part))
             if draw.points > part:
                 rest.append(Draw(draw.lot, draw.points - part))
-        redemption.status = "redeemed"
+        self.change(redemption, "status", "redeemed")
         self.give_back(member, rest, now, now)
         spent = tuple((d.lot.source, d.lot.order_id, d.points) for d in redemption.spent)
-        redemption.answer = Result("ok", points, lots=spent, status="redeemed")
-        return redemption.answer
+        answer = Result("ok", points, lots=spent, status="redeemed")
+        self.change(redemption, "answer", answer)
+        return answer
 
     @all_or_nothing
     def release(self, now: datetime, redemption_id: str) -> Result:
@@ -1612,10 +1757,11 @@ class Oracle:
         if redemption.status != "reserved" or redemption.lapsed_by(now):
             raise RefusedError("reservation_over")
         self.book_lapses(redemption.member, now)
-        redemption.status = "released"
+        self.change(redemption, "status", "released")
         self.give_back(redemption.member, redemption.draws, now, now)
-        redemption.answer = Result("ok", redemption.points, status="released")
-        return redemption.answer
+        answer = Result("ok", redemption.points, status="released")
+        self.change(redemption, "answer", answer)
+        return answer
 
     # ------------------------------------------------------------------------------------ refunds
 
@@ -1642,10 +1788,15 @@ class Oracle:
         if order_id not in self.state.orders:
             raise RefusedError("not_found")
         order = self.state.orders[order_id]
+        if given_at is None:
+            at = max(at, order.occurred_at)
+        need(at >= order.occurred_at)  # docs/decisions.md: a till's mistake, as the next
+        need(amount > 0 or order.amount == 0)
         if order.refunded + amount > order.amount:  # 5.5
             raise RefusedError("refund_exceeds_order")
-        order.refunded += amount
+        self.change(order, "refunded", order.refunded + amount)
         full = order.refunded == order.amount
+        self.change(order, "fully_refunded", full)
         self.book_lapses(order.member, now)
 
         restored = self.restore(order, at, now)
@@ -1654,47 +1805,37 @@ class Oracle:
         if wanted > 0:
             assert order.lot is not None
             taken, owed, waived = self.claw_back(order.member, order.lot, wanted, order_id, at, now)
-            order.taken_back += wanted
+            self.change(order, "taken_back", order.taken_back + wanted)
         if full:
             self.void_coupons(order.member, order_id)
             self.reverse_reward(order, at, now)
+        self.look_at_refunds(order.member, at)
         answer = Result("ok", clawed_back=taken + owed, restored=restored, debt=owed, waived=waived)
         return self.remember("refund", refund_id, content, answer)
 
     def restore(self, order: Order, at: datetime, now: datetime) -> int:
         """PROGRAMME 5.3: restored so far = floor(spent × R/A), last-drawn lot first."""
-        spends = [
-            (redemption.member, draw)
-            for redemption in self.state.redemptions.values()  # in the order of recording
+        draws = [
+            draw
+            for redemption in order.member.redemptions  # in the order of recording
             if redemption.order_id == order.order_id
             for draw in redemption.spent
         ]
-        spent = sum(draw.points for _, draw in spends)
-        before = sum(draw.restored for _, draw in spends)
+        spent = sum(draw.points for draw in draws)
+        before = sum(draw.restored for draw in draws)
         if order.refunded == order.amount:
             target = spent
         else:
             target = math.floor(spent * exact(order.refunded) / exact(order.amount))
         left = max(0, target - before)
         total = left
-        pieces: list[tuple[Member, Lot, int]] = []
-        for member, draw in reversed(spends):
+        for draw in reversed(draws):
             part = min(left, draw.points - draw.restored)
             if part > 0:
-                draw.restored += part
+                self.change(draw, "restored", draw.restored + part)
+                self.put_back(order.member, draw.lot, part, at, now)
                 left -= part
-                pieces.append((member, draw.lot, part))
         assert left == 0
-        merged: list[tuple[Member, Lot, int]] = []
-        for member, lot, part in pieces:
-            same = [i for i, m in enumerate(merged) if m[1] is lot]
-            if same:
-                merged[same[0]] = (member, lot, merged[same[0]][2] + part)
-            else:
-                merged.append((member, lot, part))
-        for member, lot, part in merged:
-            self.book_lapses(member, now)
-            self.put_back(member, lot, part, at, now)
         return total
 
     def put_back(self, member: Member, lot: Lot, points: int, at: datetime, now: datetime) -> None:
@@ -1717,14 +1858,14 @@ class Oracle:
         self.book(member, "restored", counts=points, lot=into, in_lot=points, at=at, now=now)
         self.pay_debt(member, into, points, at, now)  # 5.6
 
-    def expired_unspent(self, member: Member, lot: Lot, at: datetime) -> int:
+    def expired_unspent(self, lot: Lot, member: Member, at: datetime) -> int:
         """PROGRAMME 5.1, 5.2: of a grant's points, those expired unspent, recorded or not."""
         total = 0
         for own in member.lots:
             if own.root is lot:
-                total += member.expired_from(own, until=at)
+                total += own.expired(until=at)
                 if self.past_its_day(own, self.local_date(at)):
-                    total += member.remaining(own)
+                    total += own.remaining()
         return total
 
     def clawback_of(self, order: Order, at: datetime) -> int:
@@ -1737,7 +1878,7 @@ class Oracle:
             kept = (exact(order.amount) - exact(order.refunded)) / exact(order.amount)
             spend = min(order.spend_granted, math.floor(order.exact * kept))
             should_hold = spend + order.bonus_granted
-        holds = order.granted - order.taken_back - self.expired_unspent(order.member, order.lot, at)
+        holds = order.granted - order.taken_back - self.expired_unspent(order.lot, order.member, at)
         return max(0, holds - should_hold)
 
     def claw_back(
@@ -1767,7 +1908,7 @@ class Oracle:
         if self.points_rules(at).get("debt", "allow") == "waive":
             return taken, 0, short
         self.book(member, "clawed_back", counts=short, in_debt=short, at=at, now=now)
-        member.debts.append(Debt(order_id, at, short))
+        self.append(member.debts, Debt(order_id, at, short))
         return taken, short, 0
 
     # -------------------------------------------------------------------------------- service desk
@@ -1793,8 +1934,8 @@ class Oracle:
         if answer is not None:
             return answer
         member = self.find_member(member_id)
-        if self.ADJUST_NEEDS_ACTIVE:
-            self.need_active(member)
+        if member.status == "closed":  # a frozen one neither earns nor redeems by it (4.5)
+            raise RefusedError("member_closed")
         limit = int(self.rules_at(at).get("limits", {}).get("adjustment_needs_approval_over", 0))
         if limit and abs(points) > limit:
             raise RefusedError("approval_required")
@@ -1829,11 +1970,12 @@ class Oracle:
 
     def set_status(self, now: datetime, member_id: str, status: str) -> Result:
         """A closed member stays closed; a repeat changes nothing."""
-        self.times(now, None)
+        now, _ = self.times(now, None)
         member = self.find_member(member_id)
         if member.status == "closed" and status != "closed":
             raise RefusedError("member_closed")
-        member.status = status
+        self.book_lapses(member, now)
+        self.change(member, "status", status)
         return Result("ok", status=status)
 
     # --------------------------------------------------------------------------------------- jobs
@@ -1862,7 +2004,7 @@ class Oracle:
             and not self.pending_at(lot, as_of)
         ]
         for lot in due:
-            lot.release_recorded = True
+            self.change(lot, "release_recorded", True)
         return len(due)
 
     # -------------------------------------------------------------------------------------- reading
@@ -1873,16 +2015,16 @@ class Oracle:
         `settled_totals` are the totals as they would be had the lapse and expiry jobs run at `now`.
         """
         now = now.astimezone(UTC)
-        totals = self.totals(self.find_member(member_id))
-        recorded = copy.deepcopy(self.state)
+        member = self.find_member(member_id)
+        totals = self.totals(member)
+        self.undo.clear()
         try:
-            member = self.state.members[member_id]
             self.book_lapses(member, now)  # 4.3: recorded or not
             self.book_expiries(member, now)  # 3.3: by date, recorded or not
             lots = []
             available = pending = 0
             for lot in sorted(member.lots, key=drawing_order):
-                left = member.remaining(lot)
+                left = lot.remaining()
                 if left == 0:
                     continue
                 if self.pending_at(lot, now):
@@ -1900,6 +2042,7 @@ class Oracle:
                         lot.earned_at,
                         lot.expires_on,
                         status,
+                        lot.funded_by,
                     )
                 )
             assert member.debt() == sum(d.left for d in member.debts)
@@ -1920,13 +2063,15 @@ class Oracle:
                     if d.left
                 ],
                 "coupons": sorted((c.template, c.status) for c in member.coupons),
+                "flags": list(member.flags),
+                "referral_refusals": list(member.refusals),
             }
         finally:
-            self.state = recorded
+            self.undo_all()
 
     def totals(self, member: Member) -> dict[str, Any]:
         """API totals, PROGRAMME 6.1 and 11.2: events only."""
-        orders = [o for o in self.state.orders.values() if o.member is member]
+        orders = member.orders
         counting = [o for o in orders if o.amount - o.refunded > 0]
         totals: dict[str, Any] = {
             "spend": sum((o.amount - o.refunded for o in orders), Decimal("0.00")),

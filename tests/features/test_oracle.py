@@ -421,7 +421,7 @@ def test_an_order_captures_its_reservations() -> None:
     assert balance(oracle, "2024-03-02 10:05") == (180, 0, 0, 0)
     assert total(oracle, "redeemed") == 200
     over = buy(oracle, "2024-03-02 10:06", "o3", "80.00", redemption_ids=["r1"])
-    assert over.code == "reservation_over"
+    assert over.code == "not_eligible"
     assert (
         buy(oracle, "2024-03-02 10:06", "o3", "80.00", redemption_ids=["nothing"]).code
         == "not_found"
