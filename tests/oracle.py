@@ -156,8 +156,8 @@ AMBIGUITIES: tuple[Ambiguity, ...] = (
     ),
     Ambiguity(
         "PROGRAMME 2.7 a code where [referral] is omitted",
-        "off: the code is not looked at, and there is no link",
-        "an unknown code is not_found there too",
+        "an unknown code is not_found there too; a known one makes no link",
+        "the code is not looked at; or the link is made, for when [referral] is switched on",
     ),
     Ambiguity(
         "PROGRAMME 2.3 a coupon beside points that the daily cap cut to 0",
@@ -1060,11 +1060,13 @@ class Oracle:
         self, referee: Member, code: str | None, at: datetime
     ) -> tuple[str, str | None] | None:
         """PROGRAMME 2.7: one referrer per referee, no self-referral, no loop; makes the link."""
-        if code is None or "referral" not in self.rules_at(at):
+        if code is None:
             return None
         owners = [m for m in self.state.members.values() if m.referral_code == code]
         if not owners:
             raise RefusedError("not_found")
+        if "referral" not in self.rules_at(at):  # an omitted section is off
+            return None
         referrer = owners[0]
         bar = self.bar_of(referee, referrer)
         if bar is not None:
