@@ -208,6 +208,178 @@ def test_activities_have_their_limits() -> None:
     assert total(oracle, "granted") == 5 + 5 + 30 + 20 + 20 + 10
 
 
+def test_a_bonus_is_given_once_and_never_for_nothing() -> None:
+    oracle = start(
+        """
+[[campaigns]]
+code = "all"
+bonus = 7
+[[campaigns]]
+code = "baby"
+bonus = 40
+multiplier = "2"
+only = { product_lines = ["baby"] }
+"""
+    )
+    oracle.versions[0][1]["earning"]["excluded_product_lines"] = ["food"]
+    # baby's share of 90.00 is 60; doubled 120; rows in the order of 2.11
+    assert buy(oracle, "2024-05-01 12:00", "o1", "90.00", items=ITEMS).breakdown == (
+        ("spend", 60),
+        ("campaign:baby", 60),
+        ("bonus:all", 7),
+        ("bonus:baby", 40),
+    )
+    # without items a product-scoped campaign does not apply at all
+    assert buy(oracle, "2024-05-01 12:00", "o2", "90.00").breakdown == (
+        ("spend", 90),
+        ("bonus:all", 7),
+    )
+    # nothing of it is eligible: no share for baby's bonus, but the order is still an order
+    food = (ITEMS[1],)
+    assert buy(oracle, "2024-05-01 12:00", "o3", "90.00", items=food).points == 7
+    assert buy(oracle, "2024-05-01 12:00", "o4", "0.00").points == 0
+
+
+@pytest.mark.parametrize(
+    ("scope", "fits"),
+    [
+        ('channels = ["store"]', True),
+        ('channels = ["web"]', False),
+        ('stores = ["s-1", "s-2"]', True),
+        ('stores = ["s-2"]', False),
+        ('tiers = ["regular"]', True),
+        ('tiers = ["gold"]', False),
+        ('levels = ["ordinary"]', True),
+        ('levels = ["active"]', False),
+        ('segments = ["basic"]', True),
+        ('segments = ["core"]', False),
+        ('lifecycle = ["new"]', True),
+        ('lifecycle = ["dormant"]', False),
+        ('channels = ["store"], stores = ["s-1"], lifecycle = ["new"]', True),
+        ('channels = ["store"], stores = ["s-2"], lifecycle = ["new"]', False),
+        ("channels = [], stores = []", True),
+    ],
+)
+def test_every_list_of_a_scope_must_hold(scope: str, fits: bool) -> None:
+    sections = f"""
+[[tiers]]
+code = "regular"
+[segments]
+otherwise = "basic"
+[lifecycle]
+new_days = 90
+[[campaigns]]
+code = "c"
+multiplier = "3"
+applies_to = "both"
+only = {{ {scope} }}
+"""
+    oracle = start(sections)
+    place = {"channel": "store", "store_id": "s-1"}
+    assert buy(oracle, "2024-05-01 12:00", "o1", "10.00", **place).points == (30 if fits else 10)
+    done = oracle.activity(at("2024-05-01 12:00"), "m", "check_in", "a1", **place)
+    assert done.points == (15 if fits else 5)
+
+
+def test_standings_are_those_of_the_moment() -> None:
+    oracle = start(
+        """
+[segments]
+otherwise = "basic"
+[[campaigns]]
+code = "c"
+bonus = 5
+only = { segments = ["core"] }
+"""
+    )
+    oracle.set_standing("m", "segment", at("2024-05-01 00:00"), "core")
+    late = {"occurred_at": at("2024-04-30 23:59")}
+    assert buy(oracle, "2024-05-02 12:00", "o1", "10.00", **late).points == 10
+    assert buy(oracle, "2024-05-02 12:00", "o2", "10.00").points == 15
+
+
+TWO_CAMPAIGNS = """
+[[campaigns]]
+code = "b"
+multiplier = "1.5"
+applies_to = "both"
+[[campaigns]]
+code = "a"
+multiplier = "1.3"
+applies_to = "both"
+bonus = 3
+"""
+
+
+def test_multipliers_multiply_or_the_largest_alone_counts() -> None:
+    oracle = start(TWO_CAMPAIGNS)
+    oracle.set_level("m", at("2024-01-01 00:00"), "core")
+    # 99 → × 1.2 = 118.8 → × 1.3 = 154.44 → × 1.5 = 231.66, and 3
+    assert buy(oracle, "2024-05-01 12:00", "o1", "99.00").breakdown == (
+        ("spend", 99),
+        ("level:core", 19),
+        ("campaign:a", 36),
+        ("campaign:b", 77),
+        ("bonus:a", 3),
+    )
+    # 20 → 26 → 39, and 3: a level multiplies spend only
+    done = oracle.activity(at("2024-05-01 12:00"), "m", "review", "r1", reference="o1")
+    assert done.breakdown == (
+        ("activity:review", 20),
+        ("campaign:a", 6),
+        ("campaign:b", 13),
+        ("bonus:a", 3),
+    )
+    oracle.versions[0][1]["earning"]["stacking"] = "best"
+    # 99 × 1.5 = 148.5; the bonus is added all the same
+    assert buy(oracle, "2024-05-01 12:00", "o2", "99.00").breakdown == (
+        ("spend", 99),
+        ("campaign:b", 49),
+        ("bonus:a", 3),
+    )
+    done = oracle.activity(at("2024-05-01 12:00"), "m", "review", "r2", reference="o2")
+    assert done.breakdown == (("activity:review", 20), ("campaign:b", 10), ("bonus:a", 3))
+
+
+def test_the_cap_is_that_of_the_local_day_on_which_it_happened() -> None:
+    oracle = start(daily_earning_cap=100)
+    assert buy(oracle, "2024-05-02 12:00", "o1", "90.00").points == 90
+    # recorded on the 2nd, but it happened on the 1st
+    late = {"occurred_at": at("2024-05-01 23:59")}
+    assert buy(oracle, "2024-05-02 12:00", "o2", "70.00", **late).points == 70
+    now = at("2024-05-02 13:00")
+    done = oracle.activity(now, "m", "review", "r1", reference="o1")
+    assert done.breakdown == (("activity:review", 20), ("cap", -10))
+    assert (done.points, done.reason) == (10, None)  # cut, but not to nothing: it counts
+    done = oracle.activity(now, "m", "vote", "v1", reference="x")
+    assert (done.points, done.reason) == (0, "daily_earning_cap")
+    # what the cap left nothing of used up nothing
+    assert oracle.activity(at("2024-05-03 00:00"), "m", "vote", "v2", reference="x").points == 5
+    assert oracle.activity(at("2024-05-03 00:00"), "m", "review", "r2", reference="o1").points == 0
+
+
+def test_an_activity_may_give_a_coupon_or_a_gift_instead() -> None:
+    oracle = start(
+        """
+[earning.activities.event]
+coupon = "voucher"
+once_per = "reference"
+[earning.activities.workshop]
+gift = "notebook"
+max_per_day = 1
+"""
+    )
+    now = at("2024-05-01 12:00")
+    first = oracle.activity(now, "m", "event", "e1", reference="x")
+    assert (first.points, first.issued, first.reason) == (0, ("voucher",), None)
+    again = oracle.activity(now, "m", "event", "e2", reference="x")
+    assert (again.issued, again.reason) == ((), "once_per_reference")
+    assert oracle.activity(now, "m", "event", "e3").code == "invalid_request"
+    assert oracle.activity(now, "m", "workshop", "w1").issued == ("notebook",)
+    assert oracle.activity(now, "m", "workshop", "w2").reason == "max_per_day"
+    assert oracle.member("m", now)["coupons"] == [("voucher", "issued")]
+
+
 # ------------------------------------------------------------------------------ 2.5–2.7 rewards
 
 
@@ -274,6 +446,138 @@ def test_a_referral_that_is_none() -> None:
     # one referrer, and only with the first order
     buy(oracle, "2024-05-01 10:00", "oe2", "10.00", member="e", referral_code="code-m")
     assert balance(oracle, "2024-05-01 10:00", "m") == (50, 0, 0, 0)
+
+
+def test_a_referral_is_refused_for_a_reason() -> None:
+    oracle = start(REFERRAL)
+    now = at("2024-05-01 09:00")
+
+    def join(name: str, **more: Any) -> Any:
+        return oracle.enrol(now, name, **more).referral
+
+    def first(name: str, code: str, order: str) -> Any:
+        return oracle.accrue(now, name, order, money("10.00"), referral_code=code).referral
+
+    assert join("n", phone="+861", email="n@x") is None
+    assert join("a", referral_code="code-n", phone="+861") == ("refused", "same_phone")
+    assert join("b", referral_code="code-n", email="N@x") == ("refused", "same_email")
+    assert join("c", referral_code="code-n", phone="+862") == ("accepted", None)
+    assert join("d", referral_code="code-c") == ("accepted", None)
+    assert first("n", "code-n", "o1") == ("refused", "same_member")
+    assert first("c", "code-m", "o2") == ("refused", "already_referred")
+    assert first("n", "code-m", "o3") == ("refused", "not_first_order")
+    assert oracle.member("n", now)["referral_refusals"] == ["same_member", "not_first_order"]
+    # d was brought by c, and c by e: e may not be brought by d, nor by c
+    assert join("e") is None
+    assert join("f", referral_code="code-e") == ("accepted", None)
+    assert join("g", referral_code="code-f") == ("accepted", None)
+    loop = oracle.accrue(now, "e", "o4", money("0.00"), referral_code="code-g")
+    assert loop.referral == ("refused", "loop")
+    assert first("e", "code-f", "o5") == ("refused", "loop")
+    assert balance(oracle, "2024-05-01 09:00", "f") == (50, 0, 0, 0)
+
+
+def test_a_link_stands_though_the_first_order_rewards_nobody() -> None:
+    oracle = start(REFERRAL.replace("monthly_limit = 2", "monthly_limit = 1"))
+    now = at("2024-05-01 09:00")
+    for name in ("a", "b", "c"):
+        assert oracle.enrol(now, name, referral_code="code-m").referral == ("accepted", None)
+    oracle.enrol(now, "d")
+    buy(oracle, "2024-05-01 10:00", "oa", "10.00", member="a")
+    buy(oracle, "2024-05-01 10:00", "ob", "10.00", member="b")
+    assert oracle.member("b", now)["referral_refusals"] == ["monthly_limit"]
+    told = buy(oracle, "2024-05-01 10:00", "od", "10.00", member="d", referral_code="code-m")
+    assert told.referral == ("refused", "monthly_limit")
+    oracle.freeze(now, "m")
+    buy(oracle, "2024-06-01 10:00", "oc", "10.00", member="c")
+    assert oracle.member("c", now)["referral_refusals"] == ["referrer_frozen"]
+    assert balance(oracle, "2024-06-01 10:00") == (150, 0, 0, 0)
+    oracle.unfreeze(now, "m")
+    buy(oracle, "2024-06-01 10:00", "oc2", "10.00", member="c")  # too late
+    assert balance(oracle, "2024-06-01 10:00") == (150, 0, 0, 0)
+
+
+def test_a_partial_refund_leaves_the_referrer_alone_and_a_spent_reward_becomes_debt() -> None:
+    oracle = start(REFERRAL)
+    assert refer(oracle, "a").code == "ok"
+    buy(oracle, "2024-05-01 10:00", "oa", "10.00", member="a")
+    assert offset(oracle, "2024-05-01 11:00", "r1", 100).lots == (
+        ("enrolment", None, 50),
+        ("referral", None, 50),
+    )
+    oracle.refund(at("2024-05-02 10:00"), "f1", "oa", money("9.99"))
+    assert balance(oracle, "2024-05-02 10:00") == (50, 0, 0, 0)
+    oracle.refund(at("2024-05-02 10:00"), "f2", "oa", money("0.01"))
+    assert balance(oracle, "2024-05-02 10:00") == (0, 0, 0, 50)
+    assert oracle.member("m", at("2024-05-02 10:00"))["debts"] == [("oa", 50)]
+
+
+def test_an_order_enrols_where_the_programme_says_so() -> None:
+    oracle = start(REFERRAL)
+    assert buy(oracle, "2024-05-01 10:00", "o1", "10.00", member="new").code == "not_found"
+    oracle.versions[0][1]["auto_enrol"] = True
+    late = {"occurred_at": at("2024-04-30 10:00"), "referral_code": "code-m"}
+    first = buy(oracle, "2024-05-01 10:00", "o1", "10.00", member="new", **late)
+    assert (first.points, first.referral) == (10, ("accepted", None))
+    assert first.issued == ("first_order", "referee_80", "second_order_90")
+    assert oracle.state.members["new"].joined_at == at("2024-04-30 10:00")
+    lots = oracle.member("new", at("2024-05-01 10:00"))["lots"]
+    assert [(lot[0], lot[3], lot[4]) for lot in lots] == [
+        ("enrolment", 50, at("2024-04-30 10:00")),
+        ("order", 10, at("2024-04-30 10:00")),
+    ]
+    assert balance(oracle, "2024-05-01 10:00") == (150, 0, 0, 0)
+    # the newcomer pack stays when the order goes; what the order issued is void
+    oracle.refund(at("2024-05-02 10:00"), "f1", "o1", money("10.00"))
+    seen = oracle.member("new", at("2024-05-02 10:00"))
+    assert seen["balance"]["available"] == 50
+    assert seen["coupons"] == [
+        ("first_order", "issued"),
+        ("referee_80", "issued"),
+        ("second_order_90", "voided"),
+    ]
+    # given once: the next order is no first order
+    assert buy(oracle, "2024-05-03 10:00", "o2", "10.00", member="new").issued == ()
+
+
+# -------------------------------------------------------------------------------- 10 guard rails
+
+
+def test_many_referees_on_one_phone_prefix_are_flagged() -> None:
+    rail = "referees_per_phone_prefix = { digits = 5, limit = 2, action = 'freeze' }"
+    oracle = start(REFERRAL + "[guard_rails]\n" + rail)
+    now = at("2024-05-01 09:00")
+    phones = {"a": "+86 1380", "b": "+86-138-1", "c": "+861391", "d": "+861389", "e": None}
+    for name, phone in phones.items():
+        assert refer(oracle, name, phone=phone).referral == ("accepted", None)
+    flags = {name: oracle.member(name, now)["flags"] for name in phones}
+    assert flags == {"a": [], "b": [], "c": [], "d": ["referees_per_phone_prefix"], "e": []}
+    assert oracle.member("d", now)["status"] == "frozen"
+    # counted for each referrer
+    other = oracle.enrol(now, "f", referral_code="code-a", phone="+861388")
+    assert other.referral == ("accepted", None)
+    assert oracle.member("f", now)["flags"] == []
+
+
+def test_a_refund_ratio_flags_once_and_may_delay() -> None:
+    rail = "refund_ratio = { over = '0.50', after_orders = 2, action = 'delay' }"
+    oracle = start("[guard_rails]\n" + rail)
+    buy(oracle, "2024-05-01 10:00", "o0", "0.00")  # does not count among the two
+    buy(oracle, "2024-05-01 10:00", "o1", "100.00")
+    oracle.refund(at("2024-05-01 11:00"), "f1", "o1", money("100.00"))
+    assert oracle.member("m", at("2024-05-01 11:00"))["flags"] == []
+    buy(oracle, "2024-05-01 12:00", "o2", "100.00")
+    assert balance(oracle, "2024-05-01 12:00") == (100, 0, 0, 0)
+    # 100.01 of 200.00 is more than a half
+    oracle.refund(at("2024-05-01 13:00"), "f2", "o2", money("0.01"))
+    assert oracle.member("m", at("2024-05-01 13:00"))["flags"] == ["refund_ratio"]
+    oracle.refund(at("2024-05-01 13:00"), "f3", "o2", money("0.01"))
+    assert oracle.member("m", at("2024-05-01 13:00"))["flags"] == ["refund_ratio"]
+    # from now on order points wait, through 1 May + 7 days; others don't
+    buy(oracle, "2024-05-01 14:00", "o3", "30.00")
+    oracle.activity(at("2024-05-01 14:00"), "m", "check_in", "a1")
+    assert balance(oracle, "2024-05-01 14:00") == (104, 30, 0, 0)
+    assert balance(oracle, "2024-05-09 00:00") == (134, 0, 0, 0)
 
 
 # ------------------------------------------------------------------------------------- 3 lots
@@ -348,6 +652,42 @@ def test_pending_lots() -> None:
     result = oracle.refund(at("2024-03-10 10:00"), "f1", "o1", money("100.00"))
     assert (result.clawed_back, result.debt) == (100, 0)
     assert balance(oracle, "2024-03-10 10:00") == (0, 3, 0, 0)
+
+
+def test_the_window_is_the_segments_and_a_pending_grant_pays_debt() -> None:
+    oracle = start(
+        """
+[returns.window_days_by_segment]
+core = 15
+[segments]
+otherwise = "basic"
+""",
+        pending=True,
+    )
+    oracle.set_standing("m", "segment", at("2024-03-01 00:00"), "core")
+    buy(oracle, "2024-03-01 10:00", "o1", "100.00")
+    assert balance(oracle, "2024-03-16 23:59") == (0, 100, 0, 0)
+    assert balance(oracle, "2024-03-17 00:00") == (100, 0, 0, 0)
+    assert offset(oracle, "2024-03-17 10:00", "r1", 100).code == "ok"
+    assert oracle.refund(at("2024-03-17 11:00"), "f1", "o1", money("100.00")).debt == 100
+    assert buy(oracle, "2024-03-17 12:00", "o2", "130.00").debt_paid == 100
+    assert balance(oracle, "2024-03-17 12:00") == (0, 30, 0, 0)
+    # its own lot is taken first, pending or not
+    oracle.adjust(at("2024-03-17 12:00"), "m", "j1", 50)
+    half = oracle.refund(at("2024-03-17 13:00"), "f2", "o2", money("65.00"))
+    assert (half.clawed_back, half.debt) == (65, 0)
+    assert balance(oracle, "2024-03-17 13:00") == (15, 0, 0, 0)
+
+
+def test_a_partner_stays_with_the_points_it_funded() -> None:
+    oracle = start()
+    buy(oracle, "2024-03-01 10:00", "o1", "300.00", funded_by="bank")
+    offset(oracle, "2024-03-02 10:00", "r1", 200, order="o2", amount="100.00")
+    buy(oracle, "2024-03-02 10:00", "o2", "80.00")
+    oracle.expire(at("2025-06-01 00:00"))
+    oracle.refund(at("2025-06-01 10:00"), "f1", "o2", money("80.00"))
+    lots = oracle.member("m", at("2025-06-01 10:00"))["lots"]
+    assert [(lot[1], lot[3], lot[7]) for lot in lots] == [("o1", 200, "bank")]
 
 
 # --------------------------------------------------------------------------------- 4 redeeming
@@ -428,6 +768,56 @@ def test_an_order_captures_its_reservations() -> None:
     )
 
 
+def test_an_order_is_paid_with_the_points_of_one_member_while_it_stands() -> None:
+    oracle = start()
+    oracle.enrol(at("2024-01-01 00:00"), "n")
+    buy(oracle, "2024-03-01 10:00", "o1", "500.00")
+    buy(oracle, "2024-03-01 10:00", "p1", "500.00", member="n")
+    now, due = at("2024-03-01 11:00"), money("900.00")
+    assert offset(oracle, "2024-03-01 11:00", "r0", 100, order="p1").code == "not_eligible"
+    assert offset(oracle, "2024-03-01 11:00", "r1", 100, order="x", reserve=True).code == "ok"
+    assert oracle.redeem(now, "n", "r2", 100, "x", due).code == "not_eligible"
+    assert oracle.accrue(now, "n", "x", due).code == "not_eligible"
+    assert oracle.release(now, "r1").code == "ok"
+    assert oracle.redeem(now, "n", "r2", 100, "x", due, reserve=True).code == "ok"
+    assert oracle.redeem(now, "n", "r3", 100, "p1", due, reserve=True).code == "ok"
+    assert oracle.refund(now, "f1", "p1", money("500.00")).code == "ok"
+    assert oracle.redeem(now, "n", "r4", 100, "p1", due).code == "not_eligible"
+    assert oracle.capture(now, "r3").code == "not_eligible"
+    assert oracle.release(now, "r3").code == "ok"
+
+
+def test_points_are_worth_what_they_were_when_they_were_redeemed() -> None:
+    oracle = start()
+    buy(oracle, "2024-03-01 10:00", "o1", "900.00")
+    now = "2024-03-01 11:00"
+    assert offset(oracle, now, "r1", 400, order="x", amount="100.00").code == "ok"  # 40.00
+    dearer = tomllib.loads(RULES)
+    dearer["points"]["value"] = "0.20"
+    oracle.publish(dearer, at("2024-03-02 00:00"), at("2024-03-01 12:00"))
+    later = "2024-03-02 11:00"
+    # 40.00 and 20.00 are more than half of 100.00; of 120.00 they are not
+    assert offset(oracle, later, "r2", 100, order="x", amount="119.99").code == "over_order_share"
+    assert offset(oracle, later, "r2", 100, order="x", amount="120.00").code == "ok"
+
+
+def test_a_refused_order_captures_nothing() -> None:
+    oracle = start(REFERRAL)
+    buy(oracle, "2024-03-01 10:00", "o1", "300.00")
+    assert offset(oracle, "2024-03-02 10:00", "r1", 200, order="o2", reserve=True).code == "ok"
+    assert offset(oracle, "2024-03-02 10:00", "r2", 100, order="o9", reserve=True).code == "ok"
+    before = oracle.member("m", at("2024-03-02 10:01"))
+    for paid_with, code in ((["r1", "r2"], "not_eligible"), (["r1", "r9"], "not_found")):
+        refused = buy(oracle, "2024-03-02 10:01", "o2", "80.00", redemption_ids=paid_with)
+        assert refused.code == code
+    unknown = buy(
+        oracle, "2024-03-02 10:01", "o2", "8.00", redemption_ids=["r1"], referral_code="nobody"
+    )
+    assert unknown.code == "not_found"
+    assert oracle.member("m", at("2024-03-02 10:01")) == before
+    assert oracle.capture(at("2024-03-02 10:02"), "r1").code == "ok"
+
+
 # ----------------------------------------------------------------------------------- 5 refunds
 
 
@@ -443,6 +833,41 @@ def test_partial_refunds_never_drift() -> None:
     assert oracle.refund(now, "f1", "o1", money("1.00")).code == "already_recorded"
     totals = oracle.member("m", now)["totals"]
     assert (totals["clawed_back"], totals["spend"], totals["orders"]) == (99, Decimal(0), 0)
+
+
+def test_a_refund_of_nothing_or_before_its_order_is_a_mistake() -> None:
+    oracle = start()
+    buy(oracle, "2024-03-01 10:00", "o1", "100.00")
+    now = at("2024-03-02 10:00")
+    assert oracle.refund(now, "f1", "o1", money("0.00")).code == "invalid_request"
+    early = {"occurred_at": at("2024-03-01 09:59")}
+    assert oracle.refund(now, "f1", "o1", money("1.00"), **early).code == "invalid_request"
+    assert oracle.refund(now, "f1", "o1", money("1.00")).code == "ok"
+
+
+def test_bonuses_stay_until_the_whole_order_is_given_back() -> None:
+    oracle = start(CAMPAIGNS + SCOPED)
+    oracle.versions[0][1]["earning"]["excluded_product_lines"] = ["food"]
+    # baby's share of 99.99 is 66.66; doubled 133.32; and 100
+    result = buy(oracle, "2024-05-01 12:00", "o1", "99.99", items=ITEMS)
+    assert result.breakdown == (("spend", 66), ("campaign:baby", 67), ("bonus:gift", 100))
+    now = at("2024-05-02 12:00")
+    # should hold floor(133.32 × 66.66/99.99) = 88, floor(133.32 × 0.01/99.99) = 0, and 100
+    assert oracle.refund(now, "f1", "o1", money("33.33")).clawed_back == 45
+    assert oracle.refund(now, "f2", "o1", money("66.65")).clawed_back == 88
+    assert oracle.refund(now, "f3", "o1", money("0.01")).clawed_back == 100
+
+
+def test_a_capped_grant_is_taken_back_from_below() -> None:
+    oracle = start(daily_earning_cap=60)
+    assert buy(oracle, "2024-05-01 12:00", "o1", "100.00").points == 60
+    now = at("2024-05-02 12:00")
+    # should hold min(60, floor(100 × 0.7)) = 60, then min(60, 50) = 50, then 0
+    clawed = [
+        oracle.refund(now, f"f{i}", "o1", money(amount)).clawed_back
+        for i, amount in enumerate(("30.00", "20.00", "50.00"))
+    ]
+    assert clawed == [0, 10, 50]
 
 
 def test_a_refund_restores_last_drawn_first_then_claws_back() -> None:
@@ -584,6 +1009,16 @@ def test_adjustments() -> None:
     assert oracle.adjust(now, "m", "j3", 0).code == "invalid_request"
     assert balance(oracle, "2024-03-01 10:00") == (10, 0, 0, 0)
     assert total(oracle, "adjusted") == 10
+
+
+def test_an_adjustment_is_refused_for_a_closed_member_only() -> None:
+    oracle = start()
+    now = at("2024-03-01 10:00")
+    oracle.freeze(now, "m")
+    assert oracle.adjust(now, "m", "j1", 30).code == "ok"
+    assert oracle.adjust(now, "m", "j2", -30).code == "ok"
+    oracle.close(now, "m")
+    assert oracle.adjust(now, "m", "j3", 30).code == "member_closed"
 
 
 def test_a_frozen_or_closed_member_neither_earns_nor_redeems() -> None:
