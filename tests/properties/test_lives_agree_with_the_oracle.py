@@ -752,6 +752,14 @@ class Lives(RuleBasedStateMachine):
 
     @rule()
     def run_the_jobs(self) -> None:
+        self.run_jobs_for_due_members()
+        assert self.run_jobs_for_due_members() == 0  # a repeat finds nothing more to do
+        self.oracle.lapse(self.now)
+        self.oracle.release_pending(self.now)
+        self.oracle.expire(self.now)
+
+    def run_jobs_for_due_members(self) -> int:
+        affected = 0
         for due, command in (
             (self.ledger.due_for_lapse, r.LapseReservations),
             (self.ledger.due_for_release, r.ReleasePending),
@@ -760,10 +768,8 @@ class Lives(RuleBasedStateMachine):
             for member_id in due(self.now, None, 100):
                 outcome = self.handle(command(member_id=member_id, as_of=self.now))
                 assert outcome.status == 200
-            assert due(self.now, None, 100) == []
-        self.oracle.lapse(self.now)
-        self.oracle.release_pending(self.now)
-        self.oracle.expire(self.now)
+                affected += outcome.body["affected"]
+        return affected
 
     @rule(
         names=st.lists(st.sampled_from(sorted(CHANGES)), min_size=1, max_size=3),

@@ -79,7 +79,9 @@ class Books:
     def expire(self) -> int:
         """Both record what has expired by now; how many lots."""
         affected = 0
-        while due := self.ledger.due_for_expiry(self.now, None, 500):
+        last = None
+        while due := self.ledger.due_for_expiry(self.now, last, 500):
+            last = due[-1]
             commands = [r.ExpirePoints(member_id=one, as_of=self.now) for one in due]
             outcomes = self.ledger.handle(
                 [r.Request(command=command, actor=SCHEDULER) for command in commands]
