@@ -149,15 +149,15 @@ AMBIGUITIES: tuple[Ambiguity, ...] = (
     ),
     Ambiguity(
         "PROGRAMME 2.7 several bars at once",
-        "the first of same_member, same_phone, same_email, loop, already_referred, "
-        "not_first_order; e-mails are compared without regard to case; a reward that fails on the "
-        "limit or on the referrer's status is the answer's reason if this order brought the code",
-        "any other order; the answer tells of the link only",
+        "the first of same_member, already_referred, not_first_order, same_phone, same_email, "
+        "loop; e-mails are compared without regard to case; the answer tells of the link only, "
+        "the log also why a first order rewarded nobody",
+        "any other order; the answer tells of the reward, too",
     ),
     Ambiguity(
         "PROGRAMME 2.7 a code where [referral] is omitted",
-        "an unknown code is not_found there too; a known one makes no link",
-        "the code is not looked at; or the link is made, for when [referral] is switched on",
+        "not looked at, and not_offered is the answer",
+        "an unknown code is not_found there too; or the link is made for later",
     ),
     Ambiguity(
         "PROGRAMME 2.3 a coupon beside points that the daily cap cut to 0",
@@ -621,9 +621,9 @@ def drawing_order(lot: Lot) -> tuple[bool, date, datetime, int]:
     return (lot.expires_on is None, lot.expires_on or date.max, lot.earned_at, lot.number)
 
 
-def digits_of(phone: str) -> str:
+def digits_of(phone: str | None) -> str:
     """The digits of a phone number."""
-    return "".join(sign for sign in phone if sign.isdigit())
+    return "".join(sign for sign in phone or "" if sign.isdigit())
 
 
 class Item(NamedTuple):
@@ -1053,6 +1053,7 @@ class Oracle:
         referral = self.refer(member, referral_code, at)
         if referral == ("accepted", None):
             issued += self.issue(member, rules["referral"].get("referee_coupon"), None)
+            self.look_at_phones(member, at)
         rows = (("newcomer", points),) if points else ()
         return Result("ok", points, rows, issued=issued, referral=referral)
 
@@ -1062,24 +1063,27 @@ class Oracle:
         """PROGRAMME 2.7: one referrer per referee, no self-referral, no loop; makes the link."""
         if code is None:
             return None
+        if "referral" not in self.rules_at(at):  # an omitted section is off
+            return ("refused", "not_offered")
         owners = [m for m in self.state.members.values() if m.referral_code == code]
         if not owners:
             raise RefusedError("not_found")
-        if "referral" not in self.rules_at(at):  # an omitted section is off
-            return None
         referrer = owners[0]
         bar = self.bar_of(referee, referrer)
         if bar is not None:
             self.append(referee.refusals, bar)
             return ("refused", bar)
         self.change(referee, "referrer", referrer)
-        self.look_at_phones(referee, referrer, at)
         return ("accepted", None)
 
     def bar_of(self, referee: Member, referrer: Member) -> str | None:
         """PROGRAMME 2.7: why this member may not be this one's referee."""
         if referrer is referee:
             return "same_member"
+        if referee.referrer is not None:
+            return "already_referred"
+        if self.first_order_of(referee) is not None:
+            return "not_first_order"
         if referee.phone is not None and referee.phone == referrer.phone:
             return "same_phone"
         if (referee.email or "").lower() == (referrer.email or "").lower() != "":
@@ -1089,10 +1093,6 @@ class Oracle:
             if above is referee:
                 return "loop"
             above = above.referrer
-        if referee.referrer is not None:
-            return "already_referred"
-        if self.first_order_of(referee) is not None:
-            return "not_first_order"
         return None
 
     def first_order_of(self, member: Member) -> Order | None:
@@ -1106,20 +1106,19 @@ class Oracle:
         rail: Rules | None = self.rules_at(at).get("guard_rails", {}).get(name)
         return rail
 
-    def look_at_phones(self, referee: Member, referrer: Member, at: datetime) -> None:
+    def look_at_phones(self, referee: Member, at: datetime) -> None:
         """PROGRAMME 10: more of one referrer's referees on one phone prefix than the limit."""
         rail = self.guard_rail("referees_per_phone_prefix", at)
-        if rail is None or not int(rail.get("limit", 0)) or referee.phone is None:
+        if rail is None or not int(rail.get("limit", 0)):
             return
-        prefix = digits_of(referee.phone)[: int(rail["digits"])]
+        count = int(rail["digits"])
+        prefix = digits_of(referee.phone)[:count]
         alike = [
             m
             for m in self.state.members.values()
-            if m.referrer is referrer
-            and m.phone is not None
-            and digits_of(m.phone)[: int(rail["digits"])] == prefix
+            if m.referrer is referee.referrer and digits_of(m.phone)[:count] == prefix
         ]
-        if len(alike) > int(rail["limit"]):
+        if len(prefix) == count and len(alike) > int(rail["limit"]):
             self.trip(referee, "referees_per_phone_prefix", rail)
 
     def look_at_refunds(self, member: Member, at: datetime) -> None:
@@ -1236,11 +1235,12 @@ class Oracle:
         for gift in rules.get("spend_gifts", []):  # PROGRAMME 2.6
             if amount > 0 and exact(amount) >= exact(gift["threshold"]):
                 issued += self.issue(member, gift["coupon"], order_id)
+        if referral_code is not None and referral == ("accepted", None):
+            self.look_at_phones(member, at)  # as of now: what was just granted stands
         if first and member.referrer is not None:
             bar = self.reward_referrer(order, member.referrer, at, now)
             if bar is not None:
                 self.append(member.refusals, bar)
-                referral = None if referral is None else ("refused", bar)
         answer = Result("ok", points, tuple(rows), debt_paid=paid, issued=issued, referral=referral)
         return self.remember("order", order_id, content, answer)
 
@@ -1399,6 +1399,8 @@ class Oracle:
         referral = self.rules_at(at).get("referral")
         if referral is None:
             return None
+        if order.member.status != "active":  # a guard rail has just seen to that
+            return "referee_frozen"
         if referrer.status != "active":
             return "referrer_" + referrer.status
         day = self.local_date(at)

@@ -487,7 +487,8 @@ def test_a_link_stands_though_the_first_order_rewards_nobody() -> None:
     buy(oracle, "2024-05-01 10:00", "ob", "10.00", member="b")
     assert oracle.member("b", now)["referral_refusals"] == ["monthly_limit"]
     told = buy(oracle, "2024-05-01 10:00", "od", "10.00", member="d", referral_code="code-m")
-    assert told.referral == ("refused", "monthly_limit")
+    assert told.referral == ("accepted", None)  # whose referee she is
+    assert oracle.member("d", now)["referral_refusals"] == ["monthly_limit"]
     oracle.freeze(now, "m")
     buy(oracle, "2024-06-01 10:00", "oc", "10.00", member="c")
     assert oracle.member("c", now)["referral_refusals"] == ["referrer_frozen"]

@@ -144,6 +144,7 @@ code = "regular"
 [levels]
 bands = [ { code = "ordinary", from = 0 }, { code = "loyal", from = 151 } ]
 [segments]
+core = { spend = "5000.00" }
 otherwise = "basic"
 [lifecycle]
 new_days = 90
@@ -247,6 +248,16 @@ def setting(section: str, name: str, value: Any) -> Change:
     return change
 
 
+def where_on(section: str, name: str, value: Any) -> Change:
+    """One setting of a section, if that is there."""
+
+    def change(rules: dict[str, Any]) -> None:
+        if section in rules:
+            rules[section][name] = value
+
+    return change
+
+
 def without(section: str) -> Change:
     """A section is switched off."""
 
@@ -295,8 +306,8 @@ CHANGES: dict[str, Change] = {
     "no gifts": without("spend_gifts"),
     "no second order": without("second_order"),
     "newcomers get 33": setting("newcomer", "points", 33),
-    "one referral a month": setting("referral", "monthly_limit", 1),
-    "referrals of 40": setting("referral", "referrer_points", 40),
+    "one referral a month": where_on("referral", "monthly_limit", 1),
+    "referrals of 40": where_on("referral", "referrer_points", 40),
     "refunds freeze": setting(
         "guard_rails", "refund_ratio", {"over": "0.10", "after_orders": 1, "action": "freeze"}
     ),
@@ -914,6 +925,7 @@ def live(new_database: Callable[[], str], lives: int) -> Counter[str]:
             stateful_step_count=STEPS,
             deadline=None,
             suppress_health_check=list(HealthCheck),
+            report_multiple_bugs=False,
             print_blob=True,
         ),
     )
