@@ -67,7 +67,8 @@ AMBIGUITIES: tuple[Ambiguity, ...] = (
         "invalid_request, known id, not_found, another member's order (not_eligible), "
         "member_closed / member_frozen, business rule; for a cash offset: redemption off, "
         "below_minimum, not_a_multiple, order fully refunded, over_order_share, limit_reached, "
-        "insufficient_points; for a capture: reservation_over before member_frozen",
+        "insufficient_points; for a capture: reservation_over before member_frozen; for an "
+        "activity: what the programme does not know comes after member_frozen",
         "any other order among the business rules",
     ),
     Ambiguity(
@@ -1459,17 +1460,16 @@ class Oracle:
         now, at = self.times(now, occurred_at)
         need_id(member_id)
         need_id(activity_id)
-        table = self.rules_at(at).get("earning", {}).get("activities", {})
-        need(activity in table)
-        rule = table[activity]
-        once_per = rule.get("once_per")
-        need(once_per not in ("order", "reference") or reference is not None)
         content = (member_id, activity, given_at, reference, channel, store_id)
         answer = self.known("activity", activity_id, content)
         if answer is not None:
             return answer
         member = self.find_member(member_id)
         self.need_active(member)
+        table = self.rules_at(at).get("earning", {}).get("activities", {})
+        need(activity in table)
+        rule = table[activity]
+        need(rule.get("once_per") not in ("order", "reference") or reference is not None)
         self.book_lapses(member, now)
 
         reason = self.activity_limit(member, activity, rule, reference, at)

@@ -267,6 +267,16 @@ def without(section: str) -> Change:
     return change
 
 
+def pending_through(days: int) -> Change:
+    """Order points wait for a return window."""
+
+    def change(rules: dict[str, Any]) -> None:
+        rules["points"]["pending"] = True
+        rules["returns"] = {"window_days": days}
+
+    return change
+
+
 def campaign(code: str, **what: Any) -> Change:
     """A campaign more, of the whole year unless said."""
 
@@ -291,9 +301,9 @@ CHANGES: dict[str, Change] = {
     "baby excluded": setting("earning", "excluded_product_lines", ["baby"]),
     "cap of 250": setting("points", "daily_earning_cap", 250),
     "no cap": setting("points", "daily_earning_cap", 0),
-    "pending": setting("points", "pending", True),
+    "pending": pending_through(5),
     "at once": setting("points", "pending", False),
-    "window of 3": setting("returns", "window_days", 3),
+    "pending for long": pending_through(20),
     "waive": setting("points", "debt", "waive"),
     "allow": setting("points", "debt", "allow"),
     "18 months": setting("points", "validity", {"months": 18}),
