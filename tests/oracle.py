@@ -267,9 +267,9 @@ AMBIGUITIES: tuple[Ambiguity, ...] = (
     ),
     Ambiguity(
         "PROGRAMME 5.1/5.2 expired unspent",
-        "as of the refund's occurred_at: expiries dated by then, and what a lot past its day on "
-        "that date still holds; points in a reservation have not expired",
-        "-",
+        "all that expired from a lot past its day on the refund's date, or is still in it; points "
+        "in a reservation have not expired, but those released by now count, whenever it was",
+        "expiries dated by the refund's occurred_at only: points released late would count as held",
     ),
     Ambiguity(
         "PROGRAMME 5.3 new lot",
@@ -366,13 +366,9 @@ class Lot:
         """What it holds now, by its movements (points in a reservation are not in it)."""
         return sum(m.in_lot for m in self.moves)
 
-    def expired(self, until: datetime | None = None) -> int:
-        """What has expired from it, net of corrections; dated by `until`, if given."""
-        return sum(
-            m.counts
-            for m in self.moves
-            if m.kind == "expired" and (until is None or m.occurred_at <= until)
-        )
+    def expired(self) -> int:
+        """What has expired from it, net of corrections."""
+        return sum(m.counts for m in self.moves if m.kind == "expired")
 
 
 TOTAL_SIGN = {
@@ -1863,14 +1859,14 @@ class Oracle:
         self.pay_debt(member, into, points, at, now)  # 5.6
 
     def expired_unspent(self, lot: Lot, member: Member, at: datetime) -> int:
-        """PROGRAMME 5.1, 5.2: of a grant's points, those expired unspent, recorded or not."""
-        total = 0
-        for own in member.lots:
-            if own.root is lot:
-                total += own.expired(until=at)
-                if self.past_its_day(own, self.local_date(at)):
-                    total += own.remaining()
-        return total
+        """PROGRAMME 5.1, 5.2: of a grant's points, those expired unspent.
+
+        A lot past its day counts as expired, recorded or not: with what came back from a
+        reservation later, so that a refund recorded late takes no more than it would have in time.
+        """
+        day = self.local_date(at)
+        own = [x for x in member.lots if x.root is lot and self.past_its_day(x, day)]
+        return sum(x.expired() + x.remaining() for x in own)
 
     def clawback_of(self, order: Order, at: datetime) -> int:
         """PROGRAMME 5.1: what the order holds above what it should hold."""

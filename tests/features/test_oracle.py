@@ -747,11 +747,25 @@ def test_reserved_points_stay_good_when_their_lot_expires() -> None:
     assert oracle.release(at("2025-03-02 10:00"), "r2").code == "ok"
     assert balance(oracle, "2025-03-02 10:00") == (0, 0, 0, 0)
     assert (total(oracle, "redeemed"), total(oracle, "expired")) == (200, 300)
-    # their expiry is dated at the release: by 09:00 only 100 had expired unspent, so the order
-    # holds 400; its lot is past its day, so all of it becomes debt
+    # a refund of 09:00, told of at noon: what was released at 10:00 counts as expired with its lot,
+    # so the order holds the 200 that were spent. Told of in time it would have been a debt of 400,
+    # of which the release had paid 200: the same.
     early = {"occurred_at": at("2025-03-02 09:00")}
     result = oracle.refund(at("2025-03-02 12:00"), "f1", "o1", money("500.00"), **early)
+    assert (result.clawed_back, result.debt) == (200, 200)
+
+
+def test_a_refund_while_points_are_reserved_past_their_day() -> None:
+    oracle = start()
+    buy(oracle, "2024-03-01 10:00", "o1", "500.00")
+    week = {"reserve": True, "reserve_seconds": 7 * 24 * 3600}
+    offset(oracle, "2025-03-01 10:00", "r1", 200, **week)
+    offset(oracle, "2025-03-01 10:00", "r2", 200, **week)
+    oracle.expire(at("2025-03-02 00:00"))
+    result = oracle.refund(at("2025-03-02 09:00"), "f1", "o1", money("500.00"))
     assert (result.clawed_back, result.debt) == (400, 400)
+    oracle.release(at("2025-03-02 10:00"), "r2")
+    assert balance(oracle, "2025-03-02 10:00") == (0, 0, 200, 200)
 
 
 def test_an_order_captures_its_reservations() -> None:
