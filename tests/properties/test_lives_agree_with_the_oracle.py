@@ -48,7 +48,7 @@ from ledger.programme import read_programme
 from ledger.store.database import Database
 
 LIVES = int(os.environ.get("LIVES", "40"))
-STEPS = 30
+STEPS = 80
 MEMBERS_MOST = 5
 
 TILL = Actor("till-1", "pos")
@@ -382,11 +382,21 @@ places = st.fixed_dictionaries(
     }
 )
 
+PHONES = ("+8613800000001", "+8613800000002", "+4915100000003")
+
 somebody = st.integers(0, MEMBERS_MOST - 1)
 """The place of a member, counted round where there are fewer."""
 
 NO_CODE = "no code"
 UNKNOWN_CODE = "QQQQQQ"
+wishes = st.one_of(
+    st.sampled_from(["all", "half"]),
+    st.sampled_from(["all", "half"]),
+    st.integers(1, 12).map(lambda hundreds: hundreds * 100),
+    st.integers(1, 1_000),
+)
+"""Points that somebody wants to redeem: what there is, or what comes to mind."""
+
 codes = st.one_of(st.just(NO_CODE), st.just(NO_CODE), somebody, somebody, st.just(UNKNOWN_CODE))
 
 
@@ -412,8 +422,13 @@ class Lives(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.database.close()
 
-    @initialize(name=st.sampled_from(sorted(PROGRAMMES)))
-    def open(self, name: str) -> None:
+    @initialize(
+        target=orders,
+        name=st.sampled_from(sorted(PROGRAMMES)),
+        bought=st.lists(st.integers(200, 3_000), max_size=4),
+    )
+    def open(self, name: str, bought: list[int]) -> Any:
+        """Two members, who have mostly bought something: without points little can happen."""
         self.rules, self.now = copy.deepcopy(PROGRAMMES[name])
         self.start = self.now
         self.oracle = Oracle(self.rules)
@@ -422,8 +437,13 @@ class Lives(RuleBasedStateMachine):
             effective_at=self.now,
             actor=OFFICE,
         )
-        for _ in range(2):
-            assert self.enrol_somebody(timedelta(), None, None, None) == "ok"
+        for phone, email in ((PHONES[0], None), (None, "li@example.com")):
+            assert self.enrol_somebody(timedelta(), None, phone, email) == "ok"
+        placed = []
+        for place, amount in enumerate(bought):
+            order_id = f"o-{next(self.numbers)}"
+            placed.append(self.buys(self.member_at(place), order_id, Decimal(amount), self.now))
+        return multiple(*placed)
 
     # Asking both
 
@@ -468,7 +488,7 @@ class Lives(RuleBasedStateMachine):
     @rule(
         late=late_by,
         whose_code=codes,
-        phone=st.sampled_from([None, "+8613800000001", "+8613800000002", "+4915100000003"]),
+        phone=st.sampled_from([None, *PHONES]),
         email=st.sampled_from([None, None, "li@example.com", "LI@example.com"]),
     )
     def enrol(
@@ -590,7 +610,7 @@ class Lives(RuleBasedStateMachine):
         activity=st.sampled_from(
             ["check_in", "share", "review", "vote", "event", "workshop", "chat", "survey", "dance"]
         ),
-        reference=st.sampled_from([None, "x-1", "x-2"]),
+        reference=st.sampled_from(["x-1", "x-2", "x-1", None]),
         late=late_by,
         place=places,
         again=st.integers(1, 4),
@@ -637,25 +657,37 @@ class Lives(RuleBasedStateMachine):
     @rule(
         target=reservations,
         member=somebody,
-        points=st.one_of(st.integers(1, 12).map(lambda n: n * 100), st.integers(1, 1_000)),
-        order=st.one_of(st.none(), orders),
-        order_amount=st.sampled_from(["100.00", "1000.00", "99999.00"]).map(Decimal),
+        points=wishes,
+        order=st.one_of(st.none(), orders, orders),
+        is_own=st.sampled_from([True, True, True, False]),
+        order_amount=st.sampled_from(["100.00", "9999.00", "99999.00"]).map(Decimal),
         reserve=st.booleans(),
         late=late_by,
     )
     def redeem(
         self,
         member: int,
-        points: int,
+        points: int | str,
         order: str | None,
+        is_own: bool,
         order_amount: Decimal,
         reserve: bool,
         late: timedelta,
     ) -> Any:
+        member_id = self.member_at(member)
+        if order is not None and is_own:
+            member_id = self.oracle.state.orders[order].member.member_id
         order_id = order or f"unknown-{next(self.numbers)}"
-        return self.redeems(
-            self.member_at(member), points, order_id, order_amount, reserve, self.past(late)
-        )
+        wanted = self.wanted(member_id, points)
+        return self.redeems(member_id, wanted, order_id, order_amount, reserve, self.past(late))
+
+    def wanted(self, member_id: str, points: int | str) -> int:
+        """So many points; or all, or half of what there is, in the programme's steps."""
+        if isinstance(points, int):
+            return points
+        there = self.oracle.member(member_id, self.now)["balance"]["available"]
+        step: int = self.rules["redemption"]["step"]
+        return max(step, there // (1 if points == "all" else 2) // step * step)
 
     def redeems(
         self,
@@ -693,20 +725,20 @@ class Lives(RuleBasedStateMachine):
     @rule(
         target=orders,
         member=somebody,
-        buyer=st.one_of(st.none(), somebody),
-        points=st.integers(2, 10).map(lambda n: n * 50),
+        buyer=st.one_of(st.none(), st.none(), somebody),
+        points=wishes,
         amount=amounts,
         late=late_by,
     )
     def pays_with_points(
-        self, member: int, buyer: int | None, points: int, amount: Decimal, late: timedelta
+        self, member: int, buyer: int | None, points: int | str, amount: Decimal, late: timedelta
     ) -> Any:
         """Points are set aside at the till, then the order is paid: by the same, or by another."""
         member_id = self.member_at(member)
         order_id = f"o-{next(self.numbers)}"
         at = self.past(late)
-        due = Decimal("9000.00")
-        reserved = self.redeems(member_id, points, order_id, due, True, self.now)
+        wanted = self.wanted(member_id, points)
+        reserved = self.redeems(member_id, wanted, order_id, Decimal("9000.00"), True, self.now)
         paid_with = [reserved] if isinstance(reserved, str) else []
         buyer_id = member_id if buyer is None else self.member_at(buyer)
         return self.buys(buyer_id, order_id, amount, at, redemption_ids=paid_with)
@@ -726,7 +758,7 @@ class Lives(RuleBasedStateMachine):
         part=st.one_of(
             st.just(Decimal(1)), st.just(Decimal(1)), st.decimals("0.00", "1.1", places=2)
         ),
-        late=late_by,
+        late=st.one_of(st.just(timedelta()), st.just(timedelta()), late_by),
     )
     def refund(self, order: str, part: Decimal, late: timedelta) -> None:
         paid = self.oracle.state.orders[order].amount
@@ -764,7 +796,7 @@ class Lives(RuleBasedStateMachine):
         result = self.oracle.adjust(self.now, member_id, adjustment_id, points, occurred_at=at)
         self.agree(outcome, result)
 
-    @rule(member=somebody, what=st.sampled_from(["unfreeze"] * 4 + ["freeze"] * 2 + ["close"]))
+    @rule(member=somebody, what=st.sampled_from(["unfreeze"] * 9 + ["freeze"] * 3 + ["close"]))
     def change_status(self, member: int, what: str) -> None:
         member_id = self.member_at(member)
         command = {"freeze": r.Freeze, "unfreeze": r.Unfreeze, "close": r.Close}[what]
@@ -870,6 +902,7 @@ class Lives(RuleBasedStateMachine):
                 self.note("coupon voided")
             elif event.TOPIC == "ReferralRefused":
                 refusals.append(event.reason)
+                self.note(f"refused: {event.reason}")
             elif event.TOPIC in ("ReferralRewarded", "ReferralReversed"):
                 self.note(event.TOPIC)
         assert sorted(coupons.values()) == theirs["coupons"], member_id
@@ -992,6 +1025,7 @@ def test_many_lives_are_the_same_and_everything_happens_in_them(
         "referral: loop",
         "referral: already_referred",
         "referral: not_first_order",
+        "refused: monthly_limit",
         "ReferralRewarded",
         "ReferralReversed",
         "flag refund_ratio",
