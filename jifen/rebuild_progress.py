@@ -8,20 +8,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 @contextmanager
-def rebuild_progress(name: str) -> Iterator[Callable[[int, int], None]]:
-    """A function that takes how many events are done, and how many there are."""
+def rebuild_progress(name: str, of: str = "events") -> Iterator[Callable[[int, int], None]]:
+    """A function that takes how many events, or members, are done, and how many there are."""
     console = Console(stderr=True)
     with Progress(
-        TextColumn(f"{name}: events"),
+        TextColumn(f"{name}: {of}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=console,
         disable=not console.is_terminal,
     ) as bar:
-        task = bar.add_task(name, total=None)
+        task = bar.add_task(name, total=None, visible=False)
 
         def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
+            bar.update(task, completed=done, total=total, visible=True)
 
         yield show

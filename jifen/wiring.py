@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 
 from jifen.embedded import EmbeddedPostgres
+from jifen.rebuild_progress import rebuild_progress
 from jifen.refused import Refused
 from ledger.clock import system_clock
 from ledger.errors import NotFound
@@ -17,6 +18,7 @@ from ledger.ledger import Ledger
 from ledger.log_lines import log_to
 from ledger.programme import read_programme, shipped_text
 from ledger.settings import Settings
+from ledger.state_rebuilding import bring_state_up_to_date
 from ledger.store.database import Database
 from ledger.store.migrate import migrate
 from scheduler.jobs import JOBS, run_job
@@ -61,6 +63,8 @@ def prepared(settings: Settings, url: str) -> Iterator[Opened]:
     """The ledger in the database at `url`, migrated, with a programme published."""
     migrate(url)
     with closing(make_database(settings, url, "jifen command")) as database:
+        with rebuild_progress("state", "members") as progress:
+            bring_state_up_to_date(database, progress)
         ledger = make_ledger(database)
         publish_first_programme(settings, url, ledger)
         yield Opened(url, database, ledger)

@@ -177,6 +177,19 @@ WRITE_LOTS: Final = Prepared(
     states="text[]",
 )
 
+PUT_PARTS: Final = Prepared(
+    "put_parts",
+    """
+    INSERT INTO directory (kind, id, member_id, state)
+    SELECT * FROM unnest(%(kinds)s, %(ids)s, %(members)s, %(states)s)
+    ON CONFLICT (kind, id) DO UPDATE SET state = excluded.state
+    """,
+    kinds="text[]",
+    ids="text[]",
+    members="text[]",
+    states="text[]",
+)
+
 UPDATE_ENTRIES: Final = Prepared(
     "update_entries",
     """
@@ -327,3 +340,10 @@ ENTRY: Final = """
 REASSIGN: Final = """
     UPDATE directory SET member_id = %s WHERE kind = %s AND id = %s AND member_id = %s
 """
+
+FORGET_DERIVED: Final = (
+    "DELETE FROM open_reservations WHERE member_id = ANY (%s)",
+    "DELETE FROM pending_lots WHERE member_id = ANY (%s)",
+    "DELETE FROM referrals WHERE referee_id = ANY (%s)",
+)
+"""Rows that follow from a member's events, and are made anew with the state."""

@@ -6,8 +6,8 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from datetime import date, datetime
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +19,7 @@ from ledger.events import (
     RecordedEvent,
     ReferrerNamed,
 )
+from ledger.lots import Lot
 from ledger.member import Member
 from ledger.parts import Redemption
 from ledger.requests import Enrol
@@ -73,6 +74,67 @@ def statements_for(changes: Changes, now: datetime) -> list[Statement]:
     ]
 
 
+def statements_for_rebuilt(members: Sequence[Member]) -> Iterator[Statement]:
+    """All rows of members that were made anew from their events (`sql.FORGET_DERIVED` first)."""
+    yield sql.UPDATE_MEMBERS, _head_rows(members)
+    parts = [
+        (kind, entry_id(kind, name, member.member_id), member.member_id, part)
+        for member in members
+        for kind, known in member.parts()
+        for name, part in known.known().items()
+    ]
+    if parts:
+        yield (
+            sql.PUT_PARTS,
+            {
+                "kinds": text_array([kind for kind, _, _, _ in parts]),
+                "ids": text_array([name for _, name, _, _ in parts]),
+                "members": text_array([member_id for _, _, member_id, _ in parts]),
+                "states": text_array([encode(part).decode() for _, _, _, part in parts]),
+            },
+        )
+    lots = [(member.member_id, lot) for member in members for lot in member.lots.known()]
+    if lots:
+        yield sql.WRITE_LOTS, _lot_rows(lots)
+    reserved = [
+        (member.member_id, name, until.isoformat())
+        for member in members
+        for name, until in member.state.reservations.items()
+    ]
+    if reserved:
+        yield sql.OPEN_RESERVATIONS, _dated_rows(reserved)
+    pending = [
+        (member.member_id, lot_id, until.isoformat())
+        for member in members
+        for lot_id, until in member.state.pending.items()
+    ]
+    if pending:
+        yield sql.ADD_PENDING_LOTS, _dated_rows(pending)
+    referred = [
+        (member.member_id, member.state.referrer_id)
+        for member in members
+        if member.state.referrer_id is not None
+    ]
+    if referred:
+        yield sql.WRITE_REFERRALS, _referral_rows(referred)
+
+
+def _dated_rows(rows: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
+    """What of which member until when."""
+    return {
+        "members": text_array([member_id for member_id, _, _ in rows]),
+        "ids": text_array([name for _, name, _ in rows]),
+        "untils": text_array([until for _, _, until in rows]),
+    }
+
+
+def _referral_rows(rows: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    return {
+        "referees": text_array([referee for referee, _ in rows]),
+        "referrers": text_array([referrer for _, referrer in rows]),
+    }
+
+
 def _changed_parts(changes: Changes) -> Iterator[Statement]:
     """Parts that a command changed: into their new entry, or over the old one."""
     updates: list[tuple[str, str, str]] = []
@@ -116,13 +178,13 @@ def _changed_reservations(changes: Changes, member: Member) -> Iterator[Statemen
     if opened:
         yield (
             sql.OPEN_RESERVATIONS,
-            {
-                "members": text_array([member.member_id] * len(opened)),
-                "ids": text_array([one.redemption_id for one in opened]),
-                "untils": text_array(
-                    [one.reserved_until.isoformat() for one in opened if one.reserved_until]
-                ),
-            },
+            _dated_rows(
+                [
+                    (member.member_id, one.redemption_id, one.reserved_until.isoformat())
+                    for one in opened
+                    if one.reserved_until
+                ]
+            ),
         )
     if ended:
         yield (
@@ -140,15 +202,16 @@ def _heads(changes: Changes) -> Iterator[Statement]:
     old = [one for one in touched if one.member_id not in changes.enrolled]
     for statement, members in ((sql.INSERT_MEMBERS, new), (sql.UPDATE_MEMBERS, old)):
         if members:
-            yield (
-                statement,
-                {
-                    "ids": text_array([one.member_id for one in members]),
-                    "versions": bigint_array([one.state.version for one in members]),
-                    "codes": text_array([one.state.referral_code for one in members]),
-                    "states": text_array([encode(one.state).decode() for one in members]),
-                },
-            )
+            yield statement, _head_rows(members)
+
+
+def _head_rows(members: Sequence[Member]) -> dict[str, Any]:
+    return {
+        "ids": text_array([one.member_id for one in members]),
+        "versions": bigint_array([one.state.version for one in members]),
+        "codes": text_array([one.state.referral_code for one in members]),
+        "states": text_array([encode(one.state).decode() for one in members]),
+    }
 
 
 def _touched(changes: Changes) -> list[Member]:
@@ -184,38 +247,32 @@ def _changed_lots(changes: Changes) -> Iterator[Statement]:
         if (lot := member.lots.find(lot_id)) is not None
     ]
     if lots:
-        yield (
-            sql.WRITE_LOTS,
-            {
-                "members": text_array([member_id for member_id, _ in lots]),
-                "ids": text_array([lot.lot_id for _, lot in lots]),
-                "days": text_array([day_text(lot.last_day) for _, lot in lots]),
-                "times": text_array([lot.earned_at.isoformat() for _, lot in lots]),
-                "opens": text_array(["t" if lot.open else "f" for _, lot in lots]),
-                "expireds": text_array(["t" if lot.expired else "f" for _, lot in lots]),
-                "states": text_array([encode(lot).decode() for _, lot in lots]),
-            },
-        )
+        yield sql.WRITE_LOTS, _lot_rows(lots)
+
+
+def _lot_rows(lots: Sequence[tuple[str, Lot]]) -> dict[str, Any]:
+    return {
+        "members": text_array([member_id for member_id, _ in lots]),
+        "ids": text_array([lot.lot_id for _, lot in lots]),
+        "days": text_array([day_text(lot.last_day) for _, lot in lots]),
+        "times": text_array([lot.earned_at.isoformat() for _, lot in lots]),
+        "opens": text_array(["t" if lot.open else "f" for _, lot in lots]),
+        "expireds": text_array(["t" if lot.expired else "f" for _, lot in lots]),
+        "states": text_array([encode(lot).decode() for _, lot in lots]),
+    }
 
 
 def _changed_pending_lots(changes: Changes) -> Iterator[Statement]:
-    begun: list[tuple[str, str, date]] = []
+    begun: list[tuple[str, str, str]] = []
     ended: list[tuple[str, str]] = []
     for recorded in changes.events:
         event, member_id = recorded.event, member_of(recorded.originator_id)
         if isinstance(event, PointsAccrued) and event.lot and event.lot.pending_until:
-            begun.append((member_id, event.lot.lot_id, event.lot.pending_until))
+            begun.append((member_id, event.lot.lot_id, event.lot.pending_until.isoformat()))
         elif isinstance(event, PointsActivated):
             ended.append((member_id, event.lot_id))
     if begun:
-        yield (
-            sql.ADD_PENDING_LOTS,
-            {
-                "members": text_array([member_id for member_id, _, _ in begun]),
-                "ids": text_array([lot_id for _, lot_id, _ in begun]),
-                "untils": text_array([until.isoformat() for _, _, until in begun]),
-            },
-        )
+        yield sql.ADD_PENDING_LOTS, _dated_rows(begun)
     if ended:
         yield (
             sql.END_PENDING_LOTS,
@@ -234,13 +291,7 @@ def _new_referrals(changes: Changes) -> Iterator[Statement]:
         and recorded.event.referrer_id is not None
     ]
     if found:
-        yield (
-            sql.WRITE_REFERRALS,
-            {
-                "referees": text_array([referee for referee, _ in found]),
-                "referrers": text_array([referrer for _, referrer in found]),
-            },
-        )
+        yield sql.WRITE_REFERRALS, _referral_rows(found)
 
 
 def _what_is_personal(changes: Changes) -> Iterator[Statement]:

@@ -17,7 +17,7 @@ from shop import OpenShop, Shop, rules
 from ledger.programme.model import Programme
 from ledger.store.database import Database
 
-_KEPT = ("migrations", "log_head")
+_KEPT = ("migrations", "log_head", "state_version")
 
 
 @pytest.fixture(scope="module")
