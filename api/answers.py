@@ -120,6 +120,37 @@ class Totals(Answer):
     adjusted = whole()
 
 
+class MissingToTier(Answer):
+    """What is missing to the next tier."""
+
+    code = text()
+    missing_spend = money()
+    missing_repurchases = whole()
+    summary = text()
+    summary_zh = text()
+
+
+class GraceExtension(Answer):
+    """What is missing so that the tier is prolonged at least."""
+
+    missing_repurchases = whole()
+    months = whole()
+
+
+class KeepingTier(MissingToTier):
+    """What is missing to keep the tier, and by when."""
+
+    by = day_or_null()
+    extension = fields.Nested(GraceExtension, required=True, allow_none=True)
+
+
+class Progress(Answer):
+    """To the next tier, and to keep this one; null where there is nothing to do."""
+
+    next = fields.Nested(MissingToTier, required=True, allow_none=True)
+    keep = fields.Nested(KeepingTier, required=True, allow_none=True)
+
+
 class MemberAnswer(Answer):
     """A member with points account."""
 
@@ -131,6 +162,7 @@ class MemberAnswer(Answer):
     level = text_or_null()
     segment = text_or_null()
     lifecycle = text_or_null()
+    progress = fields.Nested(Progress, required=True)
     balance = fields.Nested(Balance, required=True)
     lots = fields.List(fields.Nested(Lot), required=True)
     totals = fields.Nested(Totals, required=True)
@@ -141,6 +173,43 @@ class MemberAnswer(Answer):
     )
     version = whole()
     position = whole()
+
+
+class Benefit(Answer):
+    """A benefit that the member has, and how often it may still be used."""
+
+    benefit = text()
+    name = text()
+    name_zh = text()
+    because = text(metadata={"description": "The tier, level or segment that has it."})
+    times = fields.Integer(required=True, allow_none=True)
+    every = text(metadata={"enum": ["year", "month", "life"]})
+    used = whole()
+    remaining = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "null: without limit."}
+    )
+    period_until = day_or_null()
+
+
+class BenefitsAnswer(Answer):
+    """All that a member is entitled to now."""
+
+    member_id = text()
+    benefits = fields.List(fields.Nested(Benefit), required=True)
+    after_sales_days = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "Days to return an order."}
+    )
+    next_cursor = text_or_null()
+
+
+class BenefitUseAnswer(Benefit):
+    """A benefit after one more use."""
+
+    use_id = text()
+    member_id = text()
+    occurred_at = moment()
+    position = whole()
+    version = whole()
 
 
 class ReferralJudged(Answer):
@@ -203,6 +272,7 @@ class TierAfter(Answer):
 
     code = text()
     changed = fields.Boolean(required=True)
+    from_ = text_or_null(required=False, data_key="from")
 
 
 class CashOffset(Answer):
@@ -210,16 +280,6 @@ class CashOffset(Answer):
 
     max_points = whole()
     max_amount = money()
-
-
-class NextTier(Answer):
-    """What is missing to the next tier once the order is booked."""
-
-    code = text()
-    missing_spend = money()
-    missing_repurchases = whole()
-    summary = text()
-    summary_zh = text()
 
 
 class QuoteAnswer(Answer):
@@ -236,7 +296,7 @@ class QuoteAnswer(Answer):
         required=True,
         metadata={"description": "Templates of the coupons that the order would bring."},
     )
-    next_tier = fields.Nested(NextTier, required=True, allow_none=True)
+    next_tier = fields.Nested(MissingToTier, required=True, allow_none=True)
     summary = text(metadata={"description": "How the points come about, in English."})
     summary_zh = text(metadata={"description": "The same in Chinese."})
 

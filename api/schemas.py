@@ -160,6 +160,16 @@ class ActivitySchema(Input):
     channel = Text(64, allow_none=True)
 
 
+class BenefitUseSchema(Input):
+    """One use of a benefit."""
+
+    benefit = Id(required=True)
+    use_id = Id(allow_none=True)
+    occurred_at = Instant(allow_none=True)
+    note = Text(500, allow_none=True)
+    store_id = Text(64, allow_none=True)
+
+
 class RedemptionSchema(Input):
     """Points to spend: `points` as a cash offset on an order, or a `reward_id`."""
 

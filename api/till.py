@@ -12,7 +12,7 @@ from api.paging import cursor_after, last_before
 from api.service import service
 from api.writing import asked, json_response, write
 from ledger.errors import Refusal
-from ledger.requests import Accrue, Activity, Capture, Enrol, Redeem, Refund, Release
+from ledger.requests import Accrue, Activity, Capture, Enrol, Redeem, Refund, Release, UseBenefit
 
 blueprint = Blueprint("till", __name__, url_prefix="/v1", description="What a till does.")
 
@@ -122,6 +122,26 @@ def do_activity(body: dict[str, Any]) -> Response:
     Over a cap it is recorded and earns 0; `reason` says over which.
     """
     return write(Activity(**body))
+
+
+@blueprint.get("/members/<id:member_id>/benefits")
+@contract(roles=["pos", "service"], refuses=["not_found"])
+@blueprint.arguments(schemas.Query, location="query")
+@blueprint.response(200, answers.BenefitsAnswer)
+def benefits(query: dict[str, Any], member_id: str) -> Response:
+    """What the member is entitled to by tier, level and segment, and how often still."""
+    return json_response(service().ledger.benefits(member_id))
+
+
+@blueprint.post("/members/<id:member_id>/benefits")
+@contract(
+    roles=["pos", "service"], refuses=[*_EARNING, "not_eligible", "limit_reached"], keyed=True
+)
+@blueprint.arguments(schemas.BenefitUseSchema)
+@blueprint.response(201, answers.BenefitUseAnswer)
+def use_benefit(body: dict[str, Any], member_id: str) -> Response:
+    """Record that the member used a benefit."""
+    return write(UseBenefit(member_id=member_id, **body))
 
 
 @blueprint.post("/redemptions")

@@ -18,9 +18,11 @@ from ledger.events import (
     LotGrant,
     LotPoints,
     PointsAccrued,
+    TierUpgraded,
 )
 from ledger.lots import Lot
 from ledger.member import Member
+from ledger.member.progress import progress_of
 from ledger.money import plain
 from ledger.parts import Redemption
 from ledger.programme.model import Programme
@@ -29,7 +31,8 @@ from ledger.summaries import summary_of
 
 Answer = dict[str, Any]
 
-LATEST: Final = datetime.max.replace(tzinfo=UTC)
+LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
+"""Stands for now where events alone count: after all of them."""
 
 
 def balance_answer(balance: Balance) -> dict[str, int]:
@@ -86,10 +89,20 @@ def accrual_answer(
         "summary_zh": how.zh,
         "lot": _made_lot(event.lot, member),
         "balance": balance_answer(member.balance(today)),
-        "tier": {"code": tier, "changed": False} if tier else None,
+        "tier": _tier_after(member, tier),
         "issued": [],
         "referral": None,
     }
+
+
+def _tier_after(member: Member, tier: str | None) -> Answer | None:
+    """The tier after an order, and from which it came, if it did so now."""
+    if tier is None:
+        return None
+    for event in member.new_events:
+        if isinstance(event, TierUpgraded):
+            return {"code": event.to_tier, "changed": True, "from": event.from_tier}
+    return {"code": tier, "changed": False}
 
 
 def activity_answer(
@@ -175,6 +188,7 @@ def member_answer(member: Member, programme: Programme, now: datetime | None) ->
         "level": standing.level,
         "segment": standing.segment,
         "lifecycle": standing.lifecycle,
+        "progress": progress_of(member, programme, programme.local_date(now or LATEST)),
         "balance": balance_answer(member.balance(today)),
         "lots": [
             _lot(lot, programme)
@@ -201,12 +215,14 @@ def _tier(member: Member, code: str | None, programme: Programme) -> dict[str, A
     if code is None:
         return None
     held = member.state.tier
-    since = held.since if held is not None else programme.local_date(member.state.joined_at)
+    if held is None or held.code != code:
+        joined_on = programme.local_date(member.state.joined_at)
+        return {"code": code, "since": joined_on.isoformat(), "until": None, "extended": False}
     return {
         "code": code,
-        "since": since.isoformat(),
-        "until": _day_text(held.until) if held is not None else None,
-        "extended": held is not None and held.extended,
+        "since": held.since.isoformat(),
+        "until": _day_text(held.until),
+        "extended": held.extended,
     }
 
 

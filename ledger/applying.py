@@ -7,10 +7,11 @@ is passed over.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 from ledger import events as e
-from ledger.days import change_day
+from ledger.days import change_day, next_counting_day
 from ledger.lots import Lot, Lots, lot_of
 from ledger.parts import (
     Adjustment,
@@ -25,7 +26,16 @@ from ledger.parts import (
     Referral,
 )
 from ledger.postings import balance_change, totals_change
-from ledger.state import Debt, MemberState, Since, TierStatus
+from ledger.state import (
+    HISTORY_KEPT,
+    Debt,
+    MemberState,
+    PastReview,
+    Reviewed,
+    ReviewOutcome,
+    Since,
+    TierStatus,
+)
 
 
 class Account(Protocol):
@@ -55,7 +65,7 @@ class Account(Protocol):
 
 def enrolled_state(event: e.MemberEnrolled, version: int) -> MemberState:
     """The state of a member that has just enrolled."""
-    joined_on = event.joined_on
+    joined_on = event.joined_on or event.occurred_at.date()
     return MemberState(
         member_id=event.member_id,
         version=version,
@@ -63,10 +73,8 @@ def enrolled_state(event: e.MemberEnrolled, version: int) -> MemberState:
         joined_at=event.occurred_at,
         referral_code=event.referral_code,
         referrer_id=event.referrer_id,
-        tier=TierStatus(event.tier, since=joined_on) if event.tier and joined_on else None,
-        levels=[Since(event.occurred_at, event.level)] if event.level else [],
-        segment=event.segment,
-        lifecycle=event.lifecycle,
+        tier=TierStatus(event.tier, since=joined_on) if event.tier else None,
+        reviewed_on=joined_on,
     )
 
 
@@ -123,11 +131,16 @@ def _accrued(account: Account, event: e.PointsAccrued) -> None:
     if event.lot is not None:
         _add_lot(account, event.lot)
     _pay_debts(account, event.debt_paid)
-    if event.earned_on is not None:
-        change_day(account, event.earned_on).earned += event.points
+    on = event.earned_on or event.occurred_at.date()
+    day = change_day(account, on)
+    day.earned += event.points
     if event.amount:
+        day.spend += event.amount
+        day.orders += 1
         state.orders_paid += 1
         state.first_order_id = state.first_order_id or event.order_id
+        state.last_order_at = max(state.last_order_at or event.occurred_at, event.occurred_at)
+        state.first_counting_on = min(state.first_counting_on or on, on)
     account.orders.add(
         event.order_id,
         Order(
@@ -138,6 +151,7 @@ def _accrued(account: Account, event: e.PointsAccrued) -> None:
             spend_points=event.spend_points,
             unrounded_spend_points=event.unrounded_spend_points,
             lot_id=event.lot.lot_id if event.lot else None,
+            day=on,
         ),
     )
 
@@ -180,6 +194,7 @@ def _referral_rewarded(account: Account, event: e.ReferralRewarded) -> None:
             order_id=event.order_id,
             points=event.points,
             lot_id=event.lot.lot_id if event.lot else None,
+            day=event.earned_on,
         ),
     )
 
@@ -188,6 +203,8 @@ def _referral_reversed(account: Account, event: e.ReferralReversed) -> None:
     referral = account.referrals.change(event.order_id)
     if referral is not None:
         referral.reversed = True
+        if referral.day is not None:
+            change_day(account, referral.day).reversals += 1
     _draw(account, event.lots_drawn)
     _owe(account, event.order_id, event.debt)
 
@@ -206,6 +223,77 @@ def _coupon_voided(account: Account, event: e.CouponVoided) -> None:
     coupon = account.coupons.change(event.code)
     if coupon is not None:
         coupon.status = "voided"
+
+
+def _tier_upgraded(account: Account, event: e.TierUpgraded) -> None:
+    state = account.state
+    state.tier = TierStatus(event.to_tier, event.since, event.until)
+    state.tiers_lost.pop(event.to_tier, None)
+    state.tier_reviews = []
+    _change_tier(state, event.occurred_at, event.to_tier)
+
+
+def _tier_renewed(account: Account, event: e.TierRenewed) -> None:
+    before = _review_tier(account, event, "renewed")
+    account.state.tier = TierStatus(event.tier, before.since, event.until)
+
+
+def _tier_extended(account: Account, event: e.TierExtended) -> None:
+    state = account.state
+    if event.order_id is None:
+        before = _review_tier(account, event, "extended")
+    else:
+        before = state.tier or TierStatus(event.tier, event.window_from)
+    state.tier = TierStatus(event.tier, before.since, event.until, extended=True)
+
+
+def _tier_downgraded(account: Account, event: e.TierDowngraded) -> None:
+    _review_tier(account, event, "downgraded")
+    state = account.state
+    state.tier = TierStatus(event.to_tier, event.since, event.until)
+    state.tiers_lost[event.tier] = event.since
+    _change_tier(state, event.occurred_at, event.to_tier)
+
+
+def _review_tier(account: Account, event: e.TierReview, outcome: ReviewOutcome) -> TierStatus:
+    """Keep that a tier was reviewed; answer its status before.
+
+    A correction starts from the status that the corrected review had before it; what was reviewed
+    after it counts no more.
+    """
+    state = account.state
+    before = state.tier or TierStatus(event.tier, event.window_from)
+    if event.corrects is not None:
+        corrected = next((r for r in state.tier_reviews if r.version == event.corrects), None)
+        before = corrected.before if corrected is not None else before
+        state.tier_reviews = [r for r in state.tier_reviews if r.at < event.occurred_at]
+        lost_from = event.until_before
+        state.tiers_lost = {c: on for c, on in state.tiers_lost.items() if on <= lost_from}
+        _change_tier(state, event.occurred_at, event.tier)
+    review = PastReview(state.version, event.occurred_at, before, outcome)
+    state.tier_reviews = [*state.tier_reviews, review][-HISTORY_KEPT:]
+    return before
+
+
+def _change_tier(state: MemberState, since: datetime, code: str) -> None:
+    state.tiers = [*state.tiers, Since(since, code)][-HISTORY_KEPT:]
+
+
+def _level_reviewed(account: Account, event: e.LevelReviewed) -> None:
+    state = account.state
+    state.reviewed_on = event.on
+    reviewed = Reviewed(event.occurred_at, event.level, event.segment, event.lifecycle)
+    if not state.reviews or _what(state.reviews[-1]) != _what(reviewed):
+        state.reviews = [*state.reviews, reviewed][-HISTORY_KEPT:]
+
+
+def _what(reviewed: Reviewed) -> tuple[str | None, str | None, str | None]:
+    return reviewed.level, reviewed.segment, reviewed.lifecycle
+
+
+def _benefit_used(account: Account, event: e.BenefitUsed) -> None:
+    used = account.state.benefits
+    used[event.benefit] = [*used.get(event.benefit, []), event.used_on][-HISTORY_KEPT:]
 
 
 def _reserved(account: Account, event: e.PointsReserved) -> None:
@@ -256,6 +344,13 @@ def _refunded(account: Account, event: e.OrderRefunded) -> None:
     if order is not None:
         order.refunded += event.amount
         order.fully_refunded = event.fully
+        if order.day is not None:
+            day = change_day(account, order.day)
+            day.spend -= event.amount
+            if event.fully and event.counted:
+                day.orders -= 1
+                if day.orders == 0 and account.state.first_counting_on == order.day:
+                    account.state.first_counting_on = next_counting_day(account, order.day)
     account.state.refunded += event.amount
 
 
@@ -489,6 +584,12 @@ _HANDLERS: dict[type[e.Event], Callable[[Any, Any], None]] = {
     e.ReferralReversed: _referral_reversed,
     e.CouponIssued: _coupon_issued,
     e.CouponVoided: _coupon_voided,
+    e.TierUpgraded: _tier_upgraded,
+    e.TierRenewed: _tier_renewed,
+    e.TierExtended: _tier_extended,
+    e.TierDowngraded: _tier_downgraded,
+    e.LevelReviewed: _level_reviewed,
+    e.BenefitUsed: _benefit_used,
     e.PointsReserved: _reserved,
     e.ReservationCaptured: _captured,
     e.ReservationReleased: _released,

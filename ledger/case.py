@@ -55,7 +55,8 @@ class Case:
         elif occurred_at < EARLIEST:
             raise InvalidRequest("occurred_at", "The time lies before 1970: send when it happened.")
         meta = Meta(self.request.actor, self.request.request_id)
-        return Circumstances(occurred_at, self.now, meta, self.programmes.at(occurred_at))
+        version = self.programmes.at(occurred_at)
+        return Circumstances(occurred_at, self.now, meta, version, self.programmes)
 
     def member(self, member_id: str) -> Member:
         """The member, in the version that the caller expects."""

@@ -6,11 +6,12 @@ A till's order is nearly always of the latest month, and then costs no look-up.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime, timedelta
 from typing import Protocol
 
 from ledger.parts import Month, Parts
+from ledger.programme.dates import add_months
 from ledger.state import Day, MemberState
 
 
@@ -45,6 +46,35 @@ def referrals_in_month(member: Calendar, on: date) -> int:
     )
 
 
+def days_between(member: Calendar, first: date, last: date) -> Iterator[tuple[date, Day]]:
+    """The days from `first` to `last`, both included, on which something happened, in order."""
+    months = list(_months(first, last))
+    member.months.fetch(_name(month) for month in months if not _in_head(member.state, month))
+    seen_head = False
+    for month in months:
+        if _in_head(member.state, month):
+            if seen_head:
+                continue
+            seen_head = True
+        days = days_of_month(member, month)
+        yield from ((on, days[on]) for on in sorted(days) if first <= on <= last)
+
+
+def next_counting_day(member: Calendar, after: date) -> date | None:
+    """The first date after this one with an order of which something is left (PROGRAMME 6.1)."""
+    newest = max(member.state.days, default=after)
+    for on, each in days_between(member, after + timedelta(days=1), newest):
+        if each.orders > 0:
+            return on
+    return None
+
+
+def months_before(moment: datetime) -> list[str]:
+    """The names of the months that a review at this moment mostly looks at: a year and a bit."""
+    day = moment.date().replace(day=1)
+    return [_name(add_months(day, -back)) for back in range(-1, 14)]
+
+
 def change_day(member: Calendar, on: date) -> Day:
     """The day, to be changed by the caller; older months leave the head as a new one begins."""
     if _in_head(member.state, on):
@@ -74,6 +104,14 @@ def _without_older(member: Calendar, newest: date) -> dict[date, Day]:
 
 def _in_head(state: MemberState, on: date) -> bool:
     return not state.days or _number(on) >= _number(max(state.days)) - 1
+
+
+def _months(first: date, last: date) -> Iterator[date]:
+    """The first of each month that has a day from `first` to `last`."""
+    month = first.replace(day=1)
+    while month <= last:
+        yield month
+        month = add_months(month, 1)
 
 
 def _number(on: date) -> int:

@@ -14,6 +14,7 @@ from ledger import requests as r
 from ledger.answers import Answer
 from ledger.case import Case
 from ledger.commands import COMMANDS
+from ledger.days import months_before
 from ledger.errors import Refusal
 from ledger.store.records import Entry, KnownKey, Needs, Reference, stream_of
 from ledger.store.unit_of_work import UnitOfWork
@@ -58,6 +59,8 @@ def _entries_of(command: r.Command, member_id: str | None) -> list[Reference]:
             entries.append(("redemption", command.redemption_id))
         case r.ApproveAdjustment() | r.RejectAdjustment():
             entries.append(("adjustment", command.adjustment_id))
+        case r.ReviewTiers() | r.ReviewLevels():
+            entries += [("month", f"{name}/{member_id}") for name in months_before(command.as_of)]
     return entries
 
 
@@ -90,6 +93,8 @@ def business_id(command: r.Command) -> Reference | None:
             return ("order", command.order_id)
         case r.Activity() if command.activity_id is not None:
             return ("activity", command.activity_id)
+        case r.UseBenefit() if command.use_id is not None:
+            return ("use", command.use_id)
         case r.Redeem() if command.redemption_id is not None:
             return ("redemption", command.redemption_id)
         case r.Refund() if command.refund_id is not None:
@@ -213,6 +218,8 @@ def _own_id(command: r.Command, body: Answer) -> Reference | None:
             return ("member", body["member_id"])
         case r.Activity():
             return ("activity", body["activity_id"])
+        case r.UseBenefit():
+            return ("use", body["use_id"])
         case r.Redeem():
             return ("redemption", body["redemption_id"])
         case r.Refund():

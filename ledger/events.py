@@ -57,6 +57,7 @@ ReferralReason = Literal[
     "referee_frozen",
 ]
 CouponSource = Literal["newcomer", "referee", "second_order", "spend_gift", "referral", "activity"]
+LifecycleStage = Literal["new", "growing", "stable", "lapsing", "dormant", "won_back"]
 GuardAction = Literal["flag", "delay", "freeze"]
 
 
@@ -339,6 +340,111 @@ class CouponVoided(Event, frozen=True, kw_only=True, omit_defaults=True):
     refund_id: str | None = None
 
 
+# Tiers, levels, benefits
+
+
+class TierUpgraded(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """An order reached a higher tier, valid through `until` (PROGRAMME 6.2).
+
+    `basis`: lifetime figures, or those of the window that regains a lost tier; `spend` and
+    `repurchases` reached what was needed. `since` is the local date of the order.
+    """
+
+    TOPIC = "TierUpgraded"
+    from_tier: str | None
+    to_tier: str
+    since: date
+    until: date
+    spend: Decimal
+    repurchases: int
+    needed_spend: Decimal
+    needed_repurchases: int
+    basis: Literal["lifetime", "regained"]
+    programme_version: int
+    order_id: str
+    window_from: date | None = None
+    window_to: date | None = None
+
+
+class TierReview(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """What a review of a tier found in its window, both days included (PROGRAMME 6.3).
+
+    `tier` is what was reviewed, good through `until_before`. `corrects` is the version, in this
+    member's stream, of the review that late data bettered (6.4).
+    """
+
+    tier: str
+    until_before: date
+    window_from: date
+    window_to: date
+    spend: Decimal
+    repurchases: int
+    needed_spend: Decimal
+    needed_repurchases: int
+    programme_version: int
+    corrects: int | None = None
+
+
+class TierRenewed(TierReview, frozen=True, kw_only=True, omit_defaults=True):
+    """The figures that keep the tier were met: it is valid anew, through `until`."""
+
+    TOPIC = "TierRenewed"
+    until: date
+
+
+class TierExtended(TierReview, frozen=True, kw_only=True, omit_defaults=True):
+    """Grace extension 等级延保: the tier is prolonged, once in its validity, through `until`.
+
+    `order_id`: given at once, on the order that reached the repurchases (`when = "always"`).
+    """
+
+    TOPIC = "TierExtended"
+    until: date
+    order_id: str | None = None
+
+
+class TierDowngraded(TierReview, frozen=True, kw_only=True, omit_defaults=True):
+    """One tier down (soft landing), from `since` on; `until` None: the first tier has no end."""
+
+    TOPIC = "TierDowngraded"
+    to_tier: str
+    since: date
+    until: date | None = None
+
+
+class LevelReviewed(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The monthly review, dated the local midnight of `on`, with its figures (PROGRAMME 7).
+
+    All but `activities_30d` are of the 12 months before. None: the programme has none of it.
+    """
+
+    TOPIC = "LevelReviewed"
+    on: date
+    level: str | None
+    score: int | None
+    segment: str | None
+    lifecycle: LifecycleStage | None
+    spend: Decimal
+    orders: int
+    repurchases: int
+    activities: int
+    activities_30d: int
+    programme_version: int
+
+
+class BenefitUsed(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A member used what the tier, level or segment `because` entitles to (PROGRAMME 6.5)."""
+
+    TOPIC = "BenefitUsed"
+    use_id: str
+    benefit: str
+    because: str
+    used_on: date
+    programme_version: int
+    note: str | None = None
+    store_id: str | None = None
+
+
 # Redeeming
 
 
@@ -559,6 +665,12 @@ MEMBER_EVENTS: Final[tuple[type[Event], ...]] = (
     ReferralReversed,
     CouponIssued,
     CouponVoided,
+    TierUpgraded,
+    TierRenewed,
+    TierExtended,
+    TierDowngraded,
+    LevelReviewed,
+    BenefitUsed,
     PointsReserved,
     ReservationCaptured,
     ReservationReleased,

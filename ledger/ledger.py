@@ -23,11 +23,12 @@ from ledger.answers import Answer, member_answer, redemption_answer
 from ledger.case import Case, Elsewhere
 from ledger.clock import Clock, system_clock
 from ledger.commands import quote
+from ledger.commands.benefits import benefits_answer
 from ledger.deciding import decide, known_answer, needs_of, referrers_missing, remember_key
 from ledger.errors import NotFound, Refusal
 from ledger.events import Actor, MemberEnrolled, Meta, ProgrammePublished, RecordedEvent
 from ledger.hindsight import as_it_was
-from ledger.member import Circumstances, Member
+from ledger.member import Circumstances, Member, levels
 from ledger.member.settling import settle
 from ledger.programme.model import Programme
 from ledger.programme.reading import programme_from_json, rules_to_json
@@ -77,6 +78,16 @@ _DUE_FOR_LAPSE: Final = """
 _DUE_FOR_RELEASE: Final = """
     SELECT DISTINCT member_id FROM pending_lots
     WHERE pending_until < %s AND member_id > %s
+    ORDER BY member_id LIMIT %s
+"""
+
+_DUE_FOR_TIER_REVIEW: Final = """
+    SELECT member_id FROM member_states WHERE tier_until < %s AND member_id > %s
+    ORDER BY member_id LIMIT %s
+"""
+
+_DUE_FOR_LEVEL_REVIEW: Final = """
+    SELECT member_id FROM member_states WHERE reviewed_on < %s AND member_id > %s
     ORDER BY member_id LIMIT %s
 """
 
@@ -357,6 +368,12 @@ class Ledger:
             answer["position"] = _position(cursor, stream_of(member_id), member.state.version)
             return answer
 
+    def benefits(self, member_id: str) -> Answer:
+        """What the member is entitled to now; raises `NotFound`."""
+        with self.database.snapshot() as cursor:
+            member = self._read_member(cursor, member_id)
+            return benefits_answer(member, self._reading(self._now()))
+
     def _read_member(self, cursor: Cursor, member_id: str) -> Member:
         unit = self._load(cursor, Needs(members={member_id}), lock=False)
         member = unit.member(member_id)
@@ -373,7 +390,8 @@ class Ledger:
     def _reading(self, now: datetime) -> Circumstances:
         """Circumstances of a read, in which what is due takes place in memory only."""
         programmes = self._current()
-        return Circumstances(now, now, Meta(Actor("reading", "system")), programmes.at(now))
+        meta = Meta(Actor("reading", "system"))
+        return Circumstances(now, now, meta, programmes.at(now), programmes)
 
     def replay(
         self,
@@ -470,6 +488,20 @@ class Ledger:
         """Members with pending points that are active at `as_of`, in the order of their ids."""
         programme = (self._programmes or self.programmes()).latest.programme
         return self._ids(_DUE_FOR_RELEASE, (programme.local_date(as_of), after or "", limit))
+
+    def due_for_tier_review(self, as_of: datetime, after: str | None, limit: int) -> list[str]:
+        """Members whose tier has ended at `as_of`, in the order of their ids."""
+        programme = (self._programmes or self.programmes()).at(as_of).programme
+        day = programme.local_date(as_of)
+        return self._ids(_DUE_FOR_TIER_REVIEW, (day, after or "", limit))
+
+    def due_for_level_review(self, as_of: datetime, after: str | None, limit: int) -> list[str]:
+        """Members not reviewed since the last review day, in the order of their ids."""
+        programme = (self._programmes or self.programmes()).at(as_of).programme
+        if not levels.is_reviewed(programme):
+            return []
+        day = levels.last_review(programme.local_date(as_of), levels.review_day(programme))
+        return self._ids(_DUE_FOR_LEVEL_REVIEW, (day, after or "", limit))
 
     def due_for_lapse(self, as_of: datetime, after: str | None, limit: int) -> list[str]:
         """Members with a reservation whose time is over at `as_of`, in the order of their ids."""

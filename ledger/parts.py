@@ -6,13 +6,14 @@ they are kept one by one, found by id, and only what was changed is written (DES
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
+from ledger.events import Event
 from ledger.state import Day
 
 T = TypeVar("T")
@@ -21,8 +22,14 @@ T = TypeVar("T")
 class Parts(Generic[T]):
     """Parts of one kind, by id; `load` finds one that is not in memory yet."""
 
-    def __init__(self, load: Callable[[str], T | None]) -> None:
+    def __init__(
+        self,
+        load: Callable[[str], T | None],
+        fetch: Callable[[Collection[str]], None] | None = None,
+    ) -> None:
+        """`fetch` makes many ready at once, so that `load` need not look for each."""
         self._load = load
+        self._fetch = fetch
         self._known: dict[str, T | None] = {}
         self.changed: set[str] = set()
         self.added: set[str] = set()
@@ -32,6 +39,12 @@ class Parts(Generic[T]):
         if part_id not in self._known:
             self._known[part_id] = self._load(part_id)
         return self._known[part_id]
+
+    def fetch(self, part_ids: Iterable[str]) -> None:
+        """Make parts ready that are about to be looked for."""
+        missing = [part_id for part_id in part_ids if part_id not in self._known]
+        if self._fetch is not None and len(missing) > 1:
+            self._fetch(missing)
 
     def change(self, part_id: str) -> T | None:
         """The part of that id, to be changed by the caller, or None."""
@@ -55,13 +68,31 @@ class Parts(Generic[T]):
         return {part_id: part for part_id, part in self._known.items() if part is not None}
 
 
-PartLoader = Callable[[str, str], Any]
-"""Finds a part by the name of its kind and its id; None if there is none."""
+class Memory(Protocol):
+    """Where what is known of a member comes from, beyond its head."""
+
+    def part(self, kind: str, name: str) -> Any:
+        """The part of that kind and id, or None."""
+
+    def fetch(self, kind: str, names: Collection[str]) -> None:
+        """Make parts ready that are about to be asked for."""
+
+    def events(self) -> list[Event]:
+        """Every event of the member, in the order of recording."""
 
 
-def nothing(_kind: str, _name: str) -> None:
-    """Loads no part: for a member all of whose parts are in memory."""
-    return
+class NoMemory:
+    """For a member all of whose parts are in memory, and who decides nothing."""
+
+    def part(self, kind: str, name: str) -> None:
+        """None."""
+
+    def fetch(self, kind: str, names: Collection[str]) -> None:
+        """Nothing is to be made ready."""
+
+    def events(self) -> list[Event]:
+        """None are at hand."""
+        return []
 
 
 class Order(msgspec.Struct, omit_defaults=True):
@@ -80,6 +111,8 @@ class Order(msgspec.Struct, omit_defaults=True):
     restored: int = 0
     coupons: list[str] = []
     """Codes of the coupons that it brought the member (5.4)."""
+    day: date | None = None
+    """Its local date, to which its refunds belong (6.1)."""
 
 
 class DrawnLot(msgspec.Struct, omit_defaults=True):
@@ -132,6 +165,7 @@ class Referral(msgspec.Struct, omit_defaults=True):
     lot_id: str | None = None
     coupons: list[str] = []
     reversed: bool = False
+    day: date | None = None
 
 
 class Done(msgspec.Struct, omit_defaults=True):

@@ -183,6 +183,31 @@ class ReleasePending(Command, frozen=True, kw_only=True, omit_defaults=True):
     as_of: datetime
 
 
+class ReviewTiers(Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Record every review of a member's tier that is due at `as_of` (6.3)."""
+
+    member_id: str
+    as_of: datetime
+
+
+class ReviewLevels(Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Record every monthly review of a member that is due at `as_of` (7)."""
+
+    member_id: str
+    as_of: datetime
+
+
+class UseBenefit(Command, frozen=True, kw_only=True, omit_defaults=True):
+    """Record that a member used what tier, level or segment entitles to (6.5)."""
+
+    member_id: str
+    benefit: str
+    use_id: str | None = None
+    occurred_at: datetime | None = None
+    note: str | None = None
+    store_id: str | None = None
+
+
 class LapseReservations(Command, frozen=True, kw_only=True, omit_defaults=True):
     """Record the end of every reservation of a member whose time is over at `as_of` (4.3)."""
 

@@ -47,6 +47,13 @@ class Debt(msgspec.Struct, omit_defaults=True):
     points: int
 
 
+ReviewOutcome = Literal["downgraded", "extended", "renewed"]
+"""How a review of a tier came out, the better the later."""
+
+HISTORY_KEPT = 60
+"""So many changes of tier, and of level and segment, are kept in the head: years of them."""
+
+
 class Since(msgspec.Struct, omit_defaults=True):
     """A code that holds from a moment on."""
 
@@ -55,7 +62,10 @@ class Since(msgspec.Struct, omit_defaults=True):
 
 
 class TierStatus(msgspec.Struct, omit_defaults=True):
-    """The tier in force; `until` is its last good day, None for one without an end."""
+    """The tier in force; `until` is its last good day, None for one without an end.
+
+    `extended`: the grace of this validity has been used (PROGRAMME 6.3).
+    """
 
     code: str
     since: date
@@ -63,17 +73,48 @@ class TierStatus(msgspec.Struct, omit_defaults=True):
     extended: bool = False
 
 
+class PastReview(msgspec.Struct, omit_defaults=True):
+    """A recorded review of a tier: what was reviewed, and how it came out (6.3).
+
+    `version` is that of its event, `before` the status that was reviewed.
+    """
+
+    version: int
+    at: datetime
+    before: TierStatus
+    outcome: ReviewOutcome
+
+
+class Reviewed(msgspec.Struct, omit_defaults=True):
+    """What a monthly review made of a member, from a moment on (PROGRAMME 7)."""
+
+    since: datetime
+    level: str | None = None
+    segment: str | None = None
+    lifecycle: str | None = None
+
+
 class Day(msgspec.Struct, omit_defaults=True):
     """What a member did on a local date, as far as rules count it.
 
     `earned`: points of orders and activities, as granted, refunded or not (PROGRAMME 2.2).
     `activities`: how many of each kind earned, or could have (2.3). `referrals`: how many were
-    rewarded, reversed or not (2.7).
+    rewarded, reversed or not (2.7), `reversals` how many of them were reversed.
+    `spend`: paid for orders of the day, less what was ever given back of them; `orders`: those
+    of which something is left (6.1).
     """
 
     earned: int = 0
     activities: dict[str, int] = {}
     referrals: int = 0
+    reversals: int = 0
+    spend: Decimal = ZERO
+    orders: int = 0
+
+    @property
+    def active(self) -> int:
+        """Activities that count for level, segment and lifecycle (7.1)."""
+        return sum(self.activities.values()) + self.referrals - self.reversals
 
 
 class MemberState(msgspec.Struct, omit_defaults=True):
@@ -86,6 +127,13 @@ class MemberState(msgspec.Struct, omit_defaults=True):
     `reservations`: the open ones, with their end. `pending`: the lots whose points can't be spent
     yet, with their last pending day. `days`: the latest months; older ones stand apart
     (`ledger.days`). `first_order_id`: the first order recorded with more than 0.00.
+    `last_order_at`: the latest moment of such an order; `first_counting_on`: the date of the
+    earliest one of which something is left (6.1). `tiers`: every change of tier, and `reviews` of
+    level and the like, in the order of recording: of those that began by a moment the last one
+    held then. `tiers_lost`: since when a tier is lost that was held (6.2). `tier_reviews`: those
+    since the last upgrade.
+    `reviewed_on`: the date of the last monthly review; before the first, of enrolment.
+    `benefits`: the dates on which each was used.
     `orders_paid`, `refunded`: all such orders, and all the money ever given back.
     `flags`: the guard rails that have tripped. `delayed`: one of them lets order points pend.
     """
@@ -97,9 +145,11 @@ class MemberState(msgspec.Struct, omit_defaults=True):
     referral_code: str
     referrer_id: str | None = None
     tier: TierStatus | None = None
-    levels: list[Since] = []
-    segment: str | None = None
-    lifecycle: str | None = None
+    tiers: list[Since] = []
+    tiers_lost: dict[str, date] = {}
+    tier_reviews: list[PastReview] = []
+    reviews: list[Reviewed] = []
+    reviewed_on: date | None = None
     balance: Balance = msgspec.field(default_factory=Balance)
     totals: Totals = msgspec.field(default_factory=Totals)
     debts: list[Debt] = []
@@ -111,6 +161,9 @@ class MemberState(msgspec.Struct, omit_defaults=True):
     pending: dict[str, date] = {}
     days: dict[date, Day] = {}
     first_order_id: str | None = None
+    last_order_at: datetime | None = None
+    first_counting_on: date | None = None
+    benefits: dict[str, list[date]] = {}
     orders_paid: int = 0
     refunded: Decimal = ZERO
     flags: list[str] = []

@@ -22,7 +22,7 @@ from ledger.store.recorders import LogEntry
 from ledger.store.records import stream_of
 from ledger.store.writes import statements_for_rebuilt
 
-STATE_VERSION: Final = 2
+STATE_VERSION: Final = 3
 """Raised whenever the state keeps something that it did not keep before."""
 
 PAGE_MEMBERS: Final = 100

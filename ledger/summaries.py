@@ -254,6 +254,102 @@ def _flagged(event: e.MemberFlagged) -> Summary:
     )
 
 
+_TIERS_ZH: Final = {"regular": "普通", "silver": "银卡", "gold": "金卡", "diamond": "钻石"}
+
+_SEGMENTS_ZH: Final = {"core": "核心", "potential": "潜力", "basic": "基础", "dormant": "沉睡"}
+
+_STAGES_ZH: Final = {
+    "new": "新客",
+    "growing": "成长",
+    "stable": "稳定",
+    "lapsing": "预流失",
+    "dormant": "沉睡",
+    "won_back": "召回",
+}
+
+
+def _tier_zh(code: str) -> str:
+    return _TIERS_ZH.get(code, code)
+
+
+def _tier_upgraded(event: e.TierUpgraded) -> Summary:
+    found = f"{_money(event.spend)}, {event.repurchases}"
+    until = event.until.isoformat()
+    return Summary(
+        f"{event.to_tier} through {until}: {_money(event.spend)} spent, "
+        f"{event.repurchases} repurchases ({_money(event.needed_spend)} and "
+        f"{event.needed_repurchases} needed)",
+        f"升为{_tier_zh(event.to_tier)}，有效期至 {until}：消费与复购 {found}"
+        f"（需 {_money(event.needed_spend)}，{event.needed_repurchases}）",
+    )
+
+
+def _review_figures(event: e.TierReview) -> Summary:
+    spend, needed = _money(event.spend), _money(event.needed_spend)
+    return Summary(
+        f"{spend} spent and {event.repurchases} repurchases from {event.window_from} to "
+        f"{event.window_to}, {needed} and {event.needed_repurchases} needed",
+        f"{event.window_from} 至 {event.window_to} 消费 {spend}、复购 {event.repurchases} 次，"
+        f"需 {needed}、{event.needed_repurchases} 次",
+    )
+
+
+def _tier_renewed(event: e.TierRenewed) -> Summary:
+    how = _review_figures(event)
+    return Summary(
+        f"{event.tier} renewed through {event.until}: {how.en}",
+        f"{_tier_zh(event.tier)}续期至 {event.until}：{how.zh}",
+    )
+
+
+def _tier_extended(event: e.TierExtended) -> Summary:
+    how = _review_figures(event)
+    return Summary(
+        f"{event.tier} extended through {event.until}: {how.en}",
+        f"{_tier_zh(event.tier)}延保至 {event.until}：{how.zh}",
+    )
+
+
+def _tier_downgraded(event: e.TierDowngraded) -> Summary:
+    how = _review_figures(event)
+    return Summary(
+        f"{event.tier} ended, {event.to_tier} from {event.since}: {how.en}",
+        f"{_tier_zh(event.tier)}到期，{event.since} 起为{_tier_zh(event.to_tier)}：{how.zh}",
+    )
+
+
+def _level_reviewed(event: e.LevelReviewed) -> Summary:
+    en = [f"level {event.level} (score {event.score})"] if event.level else []
+    zh = (
+        [f"层级{_LEVELS_ZH.get(event.level, event.level)}（{event.score} 分）"]
+        if event.level
+        else []
+    )
+    if event.segment:
+        en.append(f"segment {event.segment}")
+        zh.append(f"分层{_SEGMENTS_ZH.get(event.segment, event.segment)}")
+    if event.lifecycle:
+        en.append(f"lifecycle {event.lifecycle}")
+        zh.append(f"生命周期{_STAGES_ZH.get(event.lifecycle, event.lifecycle)}")
+    figures = (
+        f"{_money(event.spend)} spent, {event.orders} orders, {event.activities} activities "
+        "in 12 months",
+        f"12 个月消费 {_money(event.spend)}，{event.orders} 单，{event.activities} 次互动",
+    )
+    return Summary(
+        f"Review of {event.on}: {', '.join(en)}: {figures[0]}",
+        f"{event.on} 评定：{'，'.join(zh)}：{figures[1]}",
+    )
+
+
+def _benefit_used(event: e.BenefitUsed) -> Summary:
+    note = f": {event.note}" if event.note else ""
+    return Summary(
+        f"Benefit {event.benefit} used, by {event.because}{note}",
+        f"使用权益 {event.benefit}，依据 {event.because}{note}",
+    )
+
+
 _UNITS: Final = ((86_400, "d", "天"), (3600, "h", "小时"), (60, "min", "分钟"), (1, "s", "秒"))
 
 
@@ -402,6 +498,12 @@ _SENTENCES: Final[dict[type[e.Event], Callable[[Any], Summary]]] = {
     e.ReferralReversed: _referral_reversed,
     e.CouponIssued: _coupon_issued,
     e.CouponVoided: _coupon_voided,
+    e.TierUpgraded: _tier_upgraded,
+    e.TierRenewed: _tier_renewed,
+    e.TierExtended: _tier_extended,
+    e.TierDowngraded: _tier_downgraded,
+    e.LevelReviewed: _level_reviewed,
+    e.BenefitUsed: _benefit_used,
     e.PointsReserved: _reserved,
     e.ReservationCaptured: _captured,
     e.ReservationReleased: _released,

@@ -9,11 +9,15 @@ from typing import Any, Final
 
 from ledger.events import (
     Event,
+    LevelReviewed,
     MemberClosed,
     MemberEnrolled,
     MemberFrozen,
     MemberUnfrozen,
     RecordedEvent,
+    TierDowngraded,
+    TierRenewed,
+    TierUpgraded,
 )
 from ledger.postings import balance_change, totals_change
 from ledger.store.arrays import bigint_array, text_array
@@ -35,15 +39,16 @@ _SUMS: Final = (
 # Sums are added, facts replaced where the chunk knows a new one; the status is "active" at first.
 _UPSERT: Final = f"""
     INSERT INTO members AS held (
-        member_id, status, joined_at, tier, level, spend, {", ".join(_SUMS)}, version, position)
-    SELECT member_id, coalesce(status, 'active'), joined_at, tier, level, spend,
+        member_id, status, joined_at, tier, level, segment, spend, {", ".join(_SUMS)},
+        version, position)
+    SELECT member_id, coalesce(status, 'active'), joined_at, tier, level, segment, spend,
            {", ".join(_SUMS)}, version, position
     FROM unnest(
         %(member_ids)s::text[], %(statuses)s::text[], %(joined_at)s::timestamptz[],
-        %(tiers)s::text[], %(levels)s::text[], %(spend)s::numeric[],
+        %(tiers)s::text[], %(levels)s::text[], %(segments)s::text[], %(spend)s::numeric[],
         {", ".join(f"%({name})s::bigint[]" for name in _SUMS)},
         %(versions)s::bigint[], %(positions)s::bigint[]
-    ) AS new (member_id, status, joined_at, tier, level, spend, {", ".join(_SUMS)},
+    ) AS new (member_id, status, joined_at, tier, level, segment, spend, {", ".join(_SUMS)},
               version, position)
     ON CONFLICT (member_id) DO UPDATE SET
         status = CASE WHEN excluded.member_id = ANY (%(restated)s::text[])
@@ -51,6 +56,7 @@ _UPSERT: Final = f"""
         joined_at = coalesce(excluded.joined_at, held.joined_at),
         tier = coalesce(excluded.tier, held.tier),
         level = coalesce(excluded.level, held.level),
+        segment = coalesce(excluded.segment, held.segment),
         spend = held.spend + excluded.spend,
         {", ".join(f"{name} = held.{name} + excluded.{name}" for name in _SUMS)},
         version = excluded.version,
@@ -66,6 +72,7 @@ class _Change:
     joined_at: str | None = None
     tier: str | None = None
     level: str | None = None
+    segment: str | None = None
     spend: Decimal = Decimal("0.00")
     sums: list[int] = field(default_factory=lambda: [0] * len(_SUMS))
     version: int = 0
@@ -76,9 +83,16 @@ class _Change:
         self.version = recorded.originator_version
         self.position = recorded.position or 0
         self.status = _STATUS_AFTER.get(type(event), self.status)
-        if isinstance(event, MemberEnrolled):
-            self.joined_at = event.occurred_at.isoformat()
-            self.tier, self.level = event.tier, event.level
+        match event:
+            case MemberEnrolled():
+                self.joined_at = event.occurred_at.isoformat()
+                self.tier, self.level, self.segment = event.tier, event.level, event.segment
+            case TierUpgraded() | TierDowngraded():
+                self.tier = event.to_tier
+            case TierRenewed():
+                self.tier = event.tier  # a correction may take a downgrade back
+            case LevelReviewed():
+                self.level, self.segment = event.level, event.segment
         spend, *totals = totals_change(event)
         self.spend += spend
         changes = (*balance_change(event), *totals)
@@ -107,6 +121,7 @@ def _parameters(changes: dict[str, _Change]) -> dict[str, str]:
         "joined_at": text_array([row.joined_at for row in rows]),
         "tiers": text_array([row.tier for row in rows]),
         "levels": text_array([row.level for row in rows]),
+        "segments": text_array([row.segment for row in rows]),
         "spend": text_array([str(row.spend) for row in rows]),
         "versions": bigint_array([row.version for row in rows]),
         "positions": bigint_array([row.position for row in rows]),

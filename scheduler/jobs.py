@@ -19,6 +19,8 @@ from ledger.requests import (
     Outcome,
     ReleasePending,
     Request,
+    ReviewLevels,
+    ReviewTiers,
 )
 
 Progress = Callable[[int, int], None]
@@ -100,6 +102,20 @@ def release_pending(ledger: Ledger, as_of: datetime, tally: Tally, progress: Pro
         progress(tally.members, tally.affected)
 
 
+def review_tiers(ledger: Ledger, as_of: datetime, tally: Tally, progress: Progress) -> None:
+    """Record the reviews of tiers whose validity is over (PROGRAMME 6.3)."""
+    for member_ids in _pages(ledger.due_for_tier_review, as_of):
+        _send(ledger, [ReviewTiers(member_id=each, as_of=as_of) for each in member_ids], tally)
+        progress(tally.members, tally.affected)
+
+
+def review_levels(ledger: Ledger, as_of: datetime, tally: Tally, progress: Progress) -> None:
+    """Record the monthly reviews of level, segment and lifecycle (PROGRAMME 7)."""
+    for member_ids in _pages(ledger.due_for_level_review, as_of):
+        _send(ledger, [ReviewLevels(member_id=each, as_of=as_of) for each in member_ids], tally)
+        progress(tally.members, tally.affected)
+
+
 def lapse_reservations(ledger: Ledger, as_of: datetime, tally: Tally, progress: Progress) -> None:
     """Record the end of reservations whose time is over (PROGRAMME 4.3)."""
     for member_ids in _pages(ledger.due_for_lapse, as_of):
@@ -112,6 +128,8 @@ JOBS: Final[Mapping[str, Job]] = {
     "expire-points": expire_points,
     "lapse-reservations": lapse_reservations,
     "release-pending": release_pending,
+    "review-tiers": review_tiers,
+    "review-levels": review_levels,
 }
 
 

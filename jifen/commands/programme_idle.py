@@ -15,10 +15,6 @@ from ledger.programme.model import Programme
 IDLE: Final = (
     "points.remind_days_before",
     "redemption.level_discounts",
-    "tiers",
-    "levels",
-    "segments",
-    "lifecycle",
     "coupons",
     "rewards",
     "messages",
@@ -28,8 +24,7 @@ IDLE: Final = (
     "guard_rails.redemptions_per_hour",
     "guard_rails.earn_and_redeem_within",
 )
-"""Sections, or keys of one that is live otherwise. Tiers, levels, segments and lifecycle give a new
-member its first standing, and are not reviewed yet."""
+"""Sections, or keys of one that is live otherwise."""
 
 
 def idle_sections(programme: Programme) -> list[str]:

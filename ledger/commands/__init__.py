@@ -5,6 +5,7 @@ orders.py        accrue, activity, refund;  quotes.py: what an order would bring
 referrals.py     what becomes of a referral code
 redemptions.py   redeem, capture, release
 adjustments.py   adjust, approve, reject
+benefits.py      what tier and level entitle to, and its use
 due.py           what the jobs send
 """
 
@@ -15,7 +16,7 @@ from typing import Any, Final
 
 from ledger import requests as r
 from ledger.case import Case, Decided
-from ledger.commands import adjustments, due, members, orders, redemptions
+from ledger.commands import adjustments, benefits, due, members, orders, redemptions
 from ledger.commands.quotes import quote
 
 __all__ = ["COMMANDS", "quote"]
@@ -32,10 +33,13 @@ COMMANDS: Final[dict[type[r.Command], Callable[[Case, Any], Decided]]] = {
     r.Adjust: adjustments.adjust,
     r.ApproveAdjustment: adjustments.approve,
     r.RejectAdjustment: adjustments.reject,
+    r.UseBenefit: benefits.use_benefit,
     r.Freeze: members.freeze,
     r.Unfreeze: members.unfreeze,
     r.Close: members.close,
     r.ExpirePoints: due.expire,
     r.LapseReservations: due.lapse,
     r.ReleasePending: due.release_pending,
+    r.ReviewTiers: due.review_tiers,
+    r.ReviewLevels: due.review_levels,
 }

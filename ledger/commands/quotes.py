@@ -10,9 +10,9 @@ from ledger.case import Case
 from ledger.errors import NotFound
 from ledger.events import LotGrant
 from ledger.member import Circumstances, Member, accruing, enrolling, redeeming, settling, status
-from ledger.money import ZERO, exact, plain
+from ledger.member.progress import next_tier
+from ledger.money import exact, plain
 from ledger.programme.model import Programme
-from ledger.programme.sections import Tier
 from ledger.summaries import explained
 
 
@@ -44,7 +44,7 @@ def quote(case: Case, command: r.Accrue) -> Answer:
             "max_points": points,
             "max_amount": plain(at.programme.points_value(points)),
         },
-        "next_tier": _next_tier(member, command.amount, at),
+        "next_tier": next_tier(member, at.programme, at.day, command.amount),
     }
 
 
@@ -72,38 +72,3 @@ def _most_cash_offset(available: int, amount: Decimal, used: Decimal, programme:
 
 def _pends(lot: LotGrant, at: Circumstances) -> bool:
     return lot.pending_until is not None and lot.pending_until >= max(at.today, at.day)
-
-
-def _next_tier(member: Member, amount: Decimal, at: Circumstances) -> Answer | None:
-    """What is missing to the next tier once the order is booked (6.2); None at the top."""
-    programme, totals = at.programme, member.state.totals
-    codes = [tier.code for tier in programme.tiers]
-    now = member.standing(programme, at.occurred_at).tier
-    spend = totals.spend + amount
-    repurchases = max(0, totals.orders + (amount > 0) - 1)
-    for tier in programme.tiers[codes.index(now) + 1 if now in codes else 0 :]:
-        missing_spend = max(ZERO, tier.spend - spend)
-        missing_orders = max(0, tier.repurchases - repurchases)
-        if missing_spend or missing_orders:
-            return {
-                "code": tier.code,
-                "missing_spend": plain(missing_spend),
-                "missing_repurchases": missing_orders,
-                "summary": _missing_en(tier, missing_spend, missing_orders),
-                "summary_zh": _missing_zh(tier, missing_spend, missing_orders),
-            }
-    return None
-
-
-def _missing_en(tier: Tier, spend: Decimal, orders: int) -> str:
-    name = tier.name.in_language("en") if tier.name else tier.code
-    parts = [f"{plain(spend)} more"] if spend else []
-    parts += [f"{orders} more order{'s' if orders > 1 else ''}"] if orders else []
-    return f"{' and '.join(parts)} and you are {name}"
-
-
-def _missing_zh(tier: Tier, spend: Decimal, orders: int) -> str:
-    name = tier.name.in_language("zh") if tier.name else tier.code
-    parts = [f"消费 {plain(spend)}"] if spend else []
-    parts += [f"购买 {orders} 次"] if orders else []
-    return f"再{'并再'.join(parts)}，即可成为{name}"

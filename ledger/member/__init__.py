@@ -9,6 +9,9 @@
     redeeming.py      points spent or set aside; reserving.py: how a reservation ends
     refunding.py      an order given back
     adjusting.py      points given or taken by hand
+    tiers.py          upgrade, review, grace extension; progress.py: what is missing
+    levels.py         the monthly review of level, segment and lifecycle
+    benefits.py       what they entitle to, and its use
     status.py         frozen, closed
     settling.py       what time brings: lapses, pending points that become active, expiries
     guarding.py       guard rails: flag, delay, freeze

@@ -9,6 +9,7 @@ from ledger import events as e
 from ledger import requests as r
 from ledger.days import day
 from ledger.earning import NOTHING_EARNED, Earned, Occasion, capped, earn_on_order
+from ledger.member import tiers
 from ledger.member.aggregate import Member
 from ledger.member.circumstances import Circumstances
 from ledger.member.granting import debt_paid_by, new_lot
@@ -98,6 +99,8 @@ def accrue(member: Member, command: r.Accrue, at: Circumstances) -> e.PointsAccr
     member.trigger(event)
     for source, template in coupons:
         issue(member, template, source, at, command.order_id)
+    if command.amount:
+        tiers.after_order(member, command.order_id, at)
     if member.state.pending:
         settle(member, at)  # late data: its points may be active by now
     return event

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property, partial
 from typing import Any, Final
 
@@ -14,17 +14,17 @@ from ledger.parts import (
     Adjustment,
     Coupon,
     Done,
+    Memory,
     Month,
+    NoMemory,
     Order,
     OrderSpending,
-    PartLoader,
     Parts,
     Redemption,
     Referral,
-    nothing,
 )
 from ledger.programme.model import Programme
-from ledger.state import Balance, MemberState
+from ledger.state import Balance, MemberState, Reviewed
 
 _KINDS: Final = (
     ("order", "orders"),
@@ -38,16 +38,19 @@ _KINDS: Final = (
 )
 
 
+_NEVER_REVIEWED: Final = Reviewed(since=datetime.min.replace(tzinfo=UTC))
+
+
 class Member:
     """One member with lots, orders and redemptions; `new_events` are those not stored yet."""
 
     def __init__(
-        self, state: MemberState, *, lots: LotSource | None = None, load: PartLoader = nothing
+        self, state: MemberState, *, lots: LotSource | None = None, memory: Memory | None = None
     ) -> None:
-        """`lots` and `load` bring in what is not in memory; without them all of it is."""
+        """`lots` and `memory` bring in what is not here yet; without them all of it is."""
         self.state = state
         self.lots = Lots(lots or NoLots())
-        self._load = load
+        self._memory = memory or NoMemory()
         self.new_events: list[e.Event] = []
 
     # Made when first asked for: most commands need one or two kinds of parts.
@@ -55,42 +58,50 @@ class Member:
     @cached_property
     def orders(self) -> Parts[Order]:
         """The orders, by id."""
-        return Parts(partial(self._load, "order"))
+        return self._parts("order")
 
     @cached_property
     def spendings(self) -> Parts[OrderSpending]:
         """The redemptions for an order, by the order's id."""
-        return Parts(partial(self._load, "spending"))
+        return self._parts("spending")
 
     @cached_property
     def redemptions(self) -> Parts[Redemption]:
         """The redemptions and reservations, by id."""
-        return Parts(partial(self._load, "redemption"))
+        return self._parts("redemption")
 
     @cached_property
     def adjustments(self) -> Parts[Adjustment]:
         """The adjustments that wait, or waited, for approval, by id."""
-        return Parts(partial(self._load, "adjustment"))
+        return self._parts("adjustment")
 
     @cached_property
     def coupons(self) -> Parts[Coupon]:
         """The coupons, by code."""
-        return Parts(partial(self._load, "coupon"))
+        return self._parts("coupon")
 
     @cached_property
     def referrals(self) -> Parts[Referral]:
         """The rewarded referrals of this member's, by the referee's first order."""
-        return Parts(partial(self._load, "referral"))
+        return self._parts("referral")
 
     @cached_property
     def done(self) -> Parts[Done]:
         """The activities that count once for a reference, by `activity/reference`."""
-        return Parts(partial(self._load, "done"))
+        return self._parts("done")
 
     @cached_property
     def months(self) -> Parts[Month]:
         """The days of months that the head does not hold any more, by `2026-03`."""
-        return Parts(partial(self._load, "month"))
+        return self._parts("month")
+
+    def _parts(self, kind: str) -> Parts[Any]:
+        memory = self._memory
+        return Parts(partial(memory.part, kind), partial(memory.fetch, kind))
+
+    def events(self) -> list[e.Event]:
+        """Every event of the member, those not stored yet too; for the rare look far back."""
+        return [*self._memory.events(), *self.new_events]
 
     def parts(self) -> list[tuple[str, Parts[Any]]]:
         """The parts that were asked for, with the name of their kind."""
@@ -122,22 +133,31 @@ class Member:
 
         Before a first review a member stands where the programme puts everybody (PROGRAMME 7).
         """
-        state = self.state
-        tier = programme.tiers[0].code if programme.tiers else None
-        if tier is not None and state.tier is not None and state.tier.until is not None:
-            tier = state.tier.code
-        level = programme.levels.bands[0].code if programme.levels else None
-        if level is not None:
-            # The first entry is what the member was enrolled with.
-            for reviewed in state.levels[1:]:
-                if reviewed.since <= moment:
-                    level = reviewed.code
+        reviewed = self._reviewed(moment)
         return Standing(
-            tier=tier,
-            level=level,
-            segment=programme.segments.otherwise if programme.segments else None,
-            lifecycle="new" if programme.lifecycle else None,
+            tier=self._tier(programme, moment),
+            level=(reviewed.level or programme.levels.bands[0].code) if programme.levels else None,
+            segment=(reviewed.segment or programme.segments.otherwise)
+            if programme.segments
+            else None,
+            lifecycle=(reviewed.lifecycle or "new") if programme.lifecycle else None,
         )
+
+    def _tier(self, programme: Programme, moment: datetime) -> str | None:
+        if not programme.tiers:
+            return None
+        for change in reversed(self.state.tiers):
+            if change.since <= moment:
+                if programme.tier(change.code) is not None:
+                    return change.code
+                break
+        return programme.tiers[0].code
+
+    def _reviewed(self, moment: datetime) -> Reviewed:
+        for reviewed in reversed(self.state.reviews):
+            if reviewed.since <= moment:
+                return reviewed
+        return _NEVER_REVIEWED
 
     def balance(self, today: date) -> Balance:
         """The balance with the clock applied: a lot past its day does not count (3.3)."""

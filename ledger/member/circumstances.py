@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 import msgspec
 
 from ledger.events import Meta
 from ledger.programme.model import Programme
-from ledger.programme.versions import ProgrammeVersion
+from ledger.programme.versions import ProgrammeHistory, ProgrammeVersion
 
 
 class Circumstances(msgspec.Struct, frozen=True):
@@ -21,6 +21,7 @@ class Circumstances(msgspec.Struct, frozen=True):
     now: datetime
     meta: Meta
     version: ProgrammeVersion
+    programmes: ProgrammeHistory
 
     @property
     def programme(self) -> Programme:
@@ -36,3 +37,9 @@ class Circumstances(msgspec.Struct, frozen=True):
     def today(self) -> date:
         """The local date of `now`."""
         return self.programme.local_date(self.now)
+
+    def under_rules_of(self, moment: datetime) -> Circumstances:
+        """The same for what occurred at another moment, by the rules in force then."""
+        return msgspec.structs.replace(
+            self, occurred_at=moment.astimezone(UTC), version=self.programmes.at(moment)
+        )

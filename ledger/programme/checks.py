@@ -15,6 +15,7 @@ from ledger.programme.model import LIFECYCLE_STAGES
 from ledger.programme.report import Here, shown, suggestion
 from ledger.programme.sections import (
     Band,
+    Benefit,
     Campaign,
     CouponTemplate,
     LadderStep,
@@ -96,6 +97,16 @@ def _(tier: Tier, here: Here, codes: KnownCodes) -> None:
             "extension.months",
             f"the extension of {tier.extension.months} months is longer than the tier's validity "
             f"of {tier.months}: write at most {here.write('months', tier.months)}",
+        )
+
+
+@check.register
+def _(benefit: Benefit, here: Here, codes: KnownCodes) -> None:
+    if not (benefit.tiers or benefit.levels or benefit.segments):
+        here.error(
+            "",
+            f'nobody has benefit "{benefit.code}": name tiers, levels or segments, as '
+            f"{here.write('tiers', ['gold'])}",
         )
 
 

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from ledger.programme import dates
 from ledger.programme.sections import (
     Accounting,
+    Benefit,
     Campaign,
     CouponTemplate,
     EarningRules,
@@ -102,6 +103,9 @@ class Programme(Section, frozen=True, kw_only=True, rename={"code": "programme"}
     lifecycle: Annotated[LifecycleRules | None, About("Lifecycle.", rule="7.3", omitted="off")] = (
         None
     )
+    benefits: Annotated[
+        tuple[Benefit, ...], About("Benefits of tiers, levels and segments.", rule="6.5")
+    ] = ()
     coupons: Annotated[tuple[CouponTemplate, ...], About("Coupon templates 优惠券.", rule="8")] = ()
     rewards: Annotated[tuple[Reward, ...], About("Redemption catalogue.", rule="4.2")] = ()
     campaigns: Annotated[tuple[Campaign, ...], About("Campaigns 活动.", rule="2.8")] = ()
@@ -154,6 +158,10 @@ class Programme(Section, frozen=True, kw_only=True, rename={"code": "programme"}
     def tier(self, code: str) -> Tier | None:
         """The tier of this code, if the programme has it."""
         return next((tier for tier in self.tiers if tier.code == code), None)
+
+    def benefit(self, code: str) -> Benefit | None:
+        """The benefit of this code, if the programme has it."""
+        return next((benefit for benefit in self.benefits if benefit.code == code), None)
 
     def coupon(self, code: str) -> CouponTemplate | None:
         """The coupon template of this code, if the programme has it."""

@@ -447,6 +447,31 @@ class LifecycleRules(Section, frozen=True, kw_only=True):
     ] = 6
 
 
+class Benefit(Section, frozen=True, kw_only=True):
+    """What members of some tiers, levels or segments are entitled to (PROGRAMME 6.5)."""
+
+    code: Annotated[
+        Code, About("Its name for rules and integrators.", example="birthday_gift", rule="6.5")
+    ]
+    name: Annotated[
+        Texts | None, About("Its name for people.", omitted="the code", example={"en": "Salon"})
+    ] = None
+    tiers: Annotated[tuple[Code, ...], About("Tiers that have it.", rule="6.5", names="tier")] = ()
+    levels: Annotated[
+        tuple[Code, ...], About("Levels that have it.", rule="6.5", names="level")
+    ] = ()
+    segments: Annotated[
+        tuple[Code, ...], About("Segments that have it.", rule="6.5", names="segment")
+    ] = ()
+    times: Annotated[
+        int, About("It may be used so often; 0: no limit.", "times", "6.5", least=0)
+    ] = 0
+    every: Annotated[
+        Literal["year", "month", "life"],
+        About("The calendar year or month, or the membership, that `times` is for.", rule="6.5"),
+    ] = "year"
+
+
 # Coupons, rewards, campaigns
 
 

@@ -119,24 +119,31 @@ def load_named(owners: bool, keys: bool, drawing: bool) -> Prepared:
 INSERT_MEMBERS: Final = Prepared(
     "insert_members",
     """
-    INSERT INTO member_states (member_id, version, referral_code, state)
-    SELECT * FROM unnest(%(ids)s, %(versions)s, %(codes)s, %(states)s)
+    INSERT INTO member_states (member_id, version, referral_code, tier_until, reviewed_on, state)
+    SELECT * FROM unnest(%(ids)s, %(versions)s, %(codes)s, %(untils)s, %(reviewed)s, %(states)s)
     """,
     ids="text[]",
     versions="bigint[]",
     codes="text[]",
+    untils="date[]",
+    reviewed="date[]",
     states="text[]",
 )
 
 UPDATE_MEMBERS: Final = Prepared(
     "update_members",
     """
-    UPDATE member_states SET version = changed.version, state = changed.state
-    FROM unnest(%(ids)s, %(versions)s, %(states)s) AS changed (member_id, version, state)
+    UPDATE member_states
+    SET version = changed.version, tier_until = changed.tier_until,
+        reviewed_on = changed.reviewed_on, state = changed.state
+    FROM unnest(%(ids)s, %(versions)s, %(untils)s, %(reviewed)s, %(states)s)
+         AS changed (member_id, version, tier_until, reviewed_on, state)
     WHERE member_states.member_id = changed.member_id
     """,
     ids="text[]",
     versions="bigint[]",
+    untils="date[]",
+    reviewed="date[]",
     states="text[]",
 )
 
@@ -335,6 +342,17 @@ ENTRY: Final = """
            (SELECT e.position FROM events e
             WHERE e.stream_id = d.stream_id AND e.version = d.version)
     FROM directory d WHERE d.kind = %s AND d.id = %s
+"""
+
+ENTRIES_OF_KIND: Final = """
+    SELECT d.kind, d.id, d.member_id, d.fingerprint, d.status, d.answer, d.stream_id, d.version,
+           d.state, NULL
+    FROM directory d WHERE d.kind = %s AND d.id = ANY (%s)
+"""
+
+EVENTS_OF_STREAM: Final = """
+    SELECT version, topic, state, position, recorded_at
+    FROM events WHERE stream_id = %s ORDER BY version
 """
 
 REASSIGN: Final = """

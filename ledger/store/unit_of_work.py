@@ -8,17 +8,14 @@ the log's own lock is taken last and held for the shortest time (`ledger.store.r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date, datetime
-from functools import partial
 from typing import Any, Final
 
 import msgspec
 from psycopg2.errors import SerializationFailure
 
-from ledger.events import (
-    RecordedEvent,
-)
+from ledger.events import Event, RecordedEvent
 from ledger.lots import DrawingKey, Lot
 from ledger.member import Member
 from ledger.parts import (
@@ -38,7 +35,7 @@ from ledger.store.arrays import text_array
 from ledger.store.database import Cursor
 from ledger.store.mapper import EventMapper
 from ledger.store.prepared import execute_together
-from ledger.store.recorders import append
+from ledger.store.recorders import LogEntry, append
 from ledger.store.records import (
     Contacts,
     Entry,
@@ -95,6 +92,26 @@ class MemberLots:
     def _select(self, statement: str, parameters: tuple[Any, ...]) -> list[Lot]:
         self._cursor.execute(statement, parameters)
         return [_decode_lot(state) for (state,) in self._cursor.fetchall()]
+
+
+class MemberMemory:
+    """What a transaction knows of one member beyond the head; see `ledger.parts.Memory`."""
+
+    def __init__(self, unit: UnitOfWork, member_id: str) -> None:
+        self._unit = unit
+        self._member_id = member_id
+
+    def part(self, kind: str, name: str) -> Any:
+        """The part of that kind and id, or None."""
+        return self._unit.part(self._member_id, kind, name)
+
+    def fetch(self, kind: str, names: Collection[str]) -> None:
+        """Read many parts with one statement."""
+        self._unit.fetch(kind, [entry_id(kind, name, self._member_id) for name in names])
+
+    def events(self) -> list[Event]:
+        """Every event of the member so far, those of this transaction too."""
+        return self._unit.events_of(self._member_id)
 
 
 class UnitOfWork:
@@ -196,9 +213,9 @@ class UnitOfWork:
 
     def redemptions_for(self, order_id: str, member_id: str) -> list[Redemption]:
         """All redemptions of a member, who may not be locked, for an order."""
-        spending: OrderSpending | None = self._part(member_id, "spending", order_id)
+        spending: OrderSpending | None = self.part(member_id, "spending", order_id)
         names = spending.redemption_ids if spending is not None else []
-        found = [self._part(member_id, "redemption", name) for name in names]
+        found = [self.part(member_id, "redemption", name) for name in names]
         return [redemption for redemption in found if redemption is not None]
 
     def reassign(self, kind: str, name: str, member_id: str) -> None:
@@ -256,15 +273,38 @@ class UnitOfWork:
         return Member(
             state,
             lots=MemberLots(self._cursor, member_id),
-            load=partial(self._part, member_id),
+            memory=MemberMemory(self, member_id),
         )
 
-    def _part(self, member_id: str, kind: str, name: str) -> Any:
+    def part(self, member_id: str, kind: str, name: str) -> Any:
         """A part of a member, from its entry; nothing where the id is another member's."""
         entry = self.entry(kind, entry_id(kind, name, member_id))
         if entry is None or entry.state is None or entry.member_id != member_id:
             return None
         return _DECODE_PART[kind](entry.state)
+
+    def fetch(self, kind: str, names: Iterable[str]) -> None:
+        """Read entries that are about to be asked for with one statement."""
+        missing = [name for name in names if (kind, name) not in self._changes.known_entries]
+        self._changes.known_entries.update(dict.fromkeys((kind, name) for name in missing))
+        self._cursor.execute(sql.ENTRIES_OF_KIND, (kind, missing))
+        for row in self._cursor.fetchall():
+            values = (*row[:3], _bytes(row[3]), *row[4:])
+            entry = Entry(*values)
+            self._changes.known_entries[entry.kind, entry.id] = entry
+
+    def events_of(self, member_id: str) -> list[Event]:
+        """Every event of a member so far, in the order of recording."""
+        stream = stream_of(member_id)
+        self._cursor.execute(sql.EVENTS_OF_STREAM, (stream,))
+        stored = [
+            self._mapper.to_domain_event(
+                LogEntry(stream, version, topic, bytes(state), position, recorded_at)
+            ).event
+            for version, topic, state, position, recorded_at in self._cursor.fetchall()
+        ]
+        here = [one.event for one in self._changes.events if one.originator_id == stream]
+        return stored + here
 
     # Writing
 

@@ -7,7 +7,7 @@ together.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 import msgspec
@@ -210,8 +210,18 @@ def _head_rows(members: Sequence[Member]) -> dict[str, Any]:
         "ids": text_array([one.member_id for one in members]),
         "versions": bigint_array([one.state.version for one in members]),
         "codes": text_array([one.state.referral_code for one in members]),
+        "untils": text_array([_tier_until(one) for one in members]),
+        "reviewed": text_array([_date_text(one.state.reviewed_on) for one in members]),
         "states": text_array([encode(one.state).decode() for one in members]),
     }
+
+
+def _tier_until(member: Member) -> str | None:
+    return _date_text(member.state.tier.until) if member.state.tier is not None else None
+
+
+def _date_text(day: date | None) -> str | None:
+    return day.isoformat() if day is not None else None
 
 
 def _touched(changes: Changes) -> list[Member]:

@@ -30,6 +30,8 @@ ALLOWED = [
     ("GET", "/v1/members/m-1", {"pos", "service", "finance"}),
     ("GET", "/v1/members/m-1?as_of=2026-01-01T00:00:00Z", {"service", "finance"}),
     ("GET", "/v1/members/m-1?known_at=2026-01-01T00:00:00Z", {"service", "finance"}),
+    ("GET", "/v1/members/m-1/benefits", {"pos", "service"}),
+    ("POST", "/v1/members/m-1/benefits", {"pos", "service"}),
     ("POST", "/v1/quotes", {"pos"}),
     ("POST", "/v1/accruals", {"pos"}),
     ("POST", "/v1/activities", {"pos"}),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -12,7 +11,6 @@ from shop import CORE_FROM_THE_START, DESK, TILL, OpenShop, Shop, item, local, r
 
 from ledger import requests as r
 from ledger.events import OrderItem, PointsAccrued
-from ledger.state import MemberState, Since
 
 
 def test_2_1_a_yuan_is_a_point_rounded_down_once(shop: Shop) -> None:
@@ -119,36 +117,21 @@ def test_2_2_core_members_earn_more_and_2_11_the_rows_add_up(open_shop: OpenShop
         ]
 
 
+LOYAL_SOON = """
+[levels]
+bands = [ { code = "core", from = 0 }, { code = "loyal", from = 15 } ]
+"""
+
+
 def test_2_2_the_level_is_the_one_of_the_orders_moment_not_of_today(open_shop: OpenShop) -> None:
-    shop = open_shop(rules(CORE_FROM_THE_START, earning={"level_multipliers": {"loyal": "2"}}))
-    promote(shop, "li-lei", "loyal", since="2026-04-01 00:00")
+    shop = open_shop(rules(LOYAL_SOON, earning={"level_multipliers": {"loyal": "2"}}))
+    shop.buys("li-lei", "o-march", "1000.00", on="2026-03-10 12:00")
+    # On 1 April: 0.6 × (1000 / 50 + 1 × 5) = 15.
+    shop.does(r.ReviewLevels(member_id="li-lei", as_of=local("2026-04-01 00:00")))
     before = shop.buys("li-lei", "o-late", "10.00", on="2026-03-31 23:59")
     after = shop.buys("li-lei", "o-april", "10.00", on="2026-04-01 00:00")
     assert rows(before) == [("spend", 10)]
     assert rows(after) == [("spend", 10), ("level:loyal", 10)]
-    demote_all(shop, "li-lei")
-
-
-def promote(shop: Shop, member_id: str, level: str, since: str) -> None:
-    """Put a level into the stored state: the review that records one comes later."""
-    _edit_levels(shop, member_id, lambda levels: [*levels, Since(local(since), level)])
-
-
-def demote_all(shop: Shop, member_id: str) -> None:
-    """Take it out again, so that the ledger is what its events say."""
-    _edit_levels(shop, member_id, lambda levels: levels[:1])
-
-
-def _edit_levels(shop: Shop, member_id: str, change: Callable[[list[Since]], list[Since]]) -> None:
-    with shop.database.transaction() as cursor:
-        cursor.execute("SELECT state FROM member_states WHERE member_id = %s", (member_id,))
-        ((text,),) = cursor.fetchall()
-        state = msgspec.json.decode(text, type=MemberState)
-        state.levels = change(state.levels)
-        cursor.execute(
-            "UPDATE member_states SET state = %s WHERE member_id = %s",
-            (msgspec.json.encode(state).decode(), member_id),
-        )
 
 
 def test_2_11_the_event_itself_holds_the_whole_explanation(open_shop: OpenShop) -> None:

