@@ -44,6 +44,7 @@ def ledger(new_database: Callable[[], str]) -> Iterator[Ledger]:
     sections = tomllib.loads(shipped_text("retail"))
     for gift in ("newcomer", "second_order", "spend_gifts"):
         del sections[gift]
+    sections["benefits"] = [{"code": "tea", "levels": ["ordinary"]}]
     programme = read_programme(json.dumps(sections), format="json")
     made.publish(programme, effective_at=datetime.now(UTC), actor=Actor("test", "admin"))
     yield made

@@ -6,14 +6,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 import pytest
 from calling import Api
 from flask import Flask
 
-from ledger.events import Actor
 from ledger.programme import shipped_text
-from ledger.programme.sections import Benefit
 
 BESIDE_THE_LOG = {
     "/v1/batches",  # its results, each for itself: below
@@ -71,14 +68,6 @@ def test_every_write_answers_its_position_and_version(api: Api, app: Flask, writ
     writes.send(ORDER, {**order, "order_id": api.name("o"), "amount": "0"}, {201})
     for path, body in redemptions(api, member_id):
         writes.send(path, body, {200, 201})
-    api.ledger.publish(
-        msgspec.structs.replace(
-            api.ledger.programmes().latest.programme,
-            benefits=(Benefit(code="tea", levels=("ordinary",)),),
-        ),
-        effective_at=api.ledger.clock(),
-        actor=Actor("test", "admin"),
-    )
     for use_id in (api.name("use"), None):
         use = {"benefit": "tea", "use_id": use_id}
         writes.send(f"{of_member}/benefits", use, {201})
