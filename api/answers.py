@@ -216,7 +216,7 @@ class ReferralJudged(Answer):
     """What became of the referral code that was given."""
 
     status = text(metadata={"enum": ["accepted", "refused"]})
-    reason = text_or_null(metadata={"description": "Why it was refused."})
+    reason = text_or_null(metadata={"description": "Why it was refused, or brought no reward."})
 
 
 def judged_referral() -> fields.Nested:
@@ -246,6 +246,8 @@ class BreakdownRow(Answer):
     base = fields.String(metadata=_MONEY)
     rate = fields.String()
     multiplier = fields.String()
+    name = fields.String(allow_none=True, metadata={"description": "A campaign's name."})
+    name_zh = fields.String(allow_none=True)
 
 
 class GrantedLot(Answer):
@@ -296,6 +298,8 @@ class QuoteAnswer(Answer):
         required=True,
         metadata={"description": "Templates of the coupons that the order would bring."},
     )
+    tier = fields.Nested(TierAfter, required=True, allow_none=True)
+    referral = judged_referral()
     next_tier = fields.Nested(MissingToTier, required=True, allow_none=True)
     summary = text(metadata={"description": "How the points come about, in English."})
     summary_zh = text(metadata={"description": "The same in Chinese."})
@@ -418,6 +422,7 @@ class HistoryEntry(Answer):
     balance_after = fields.Nested(Balance, required=True)
     order_id = text_or_null()
     activity_id = text_or_null()
+    code = text_or_null(metadata={"description": "A coupon's."})
     redemption_id = text_or_null()
     refund_id = text_or_null()
     adjustment_id = text_or_null()

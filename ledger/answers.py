@@ -57,6 +57,8 @@ def breakdown_answer(rows: list[BreakdownRow]) -> list[dict[str, Any]]:
         if row.multiplier is not None:
             shown["multiplier"] = plain(row.multiplier)
         shown["points"] = row.points
+        if row.name_en is not None:
+            shown["name"], shown["name_zh"] = row.name_en, row.name_zh
         answer.append(shown)
     return answer
 

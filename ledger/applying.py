@@ -107,7 +107,8 @@ def _frozen(account: Account, _: e.MemberFrozen) -> None:
 
 
 def _unfrozen(account: Account, _: e.MemberUnfrozen) -> None:
-    account.state.status = "active"
+    state = account.state
+    state.status, state.flags, state.delayed = "active", [], False
 
 
 def _closed(account: Account, _: e.MemberClosed) -> None:
@@ -210,7 +211,8 @@ def _referral_reversed(account: Account, event: e.ReferralReversed) -> None:
 
 
 def _coupon_issued(account: Account, event: e.CouponIssued) -> None:
-    account.coupons.add(event.code, Coupon(event.code, event.template))
+    coupon = Coupon(event.code, event.template, name_en=event.name_en, name_zh=event.name_zh)
+    account.coupons.add(event.code, coupon)
     if event.order_id is None:
         return
     parts: Parts[Any] = account.referrals if event.source == "referral" else account.orders
@@ -292,8 +294,9 @@ def _what(reviewed: Reviewed) -> tuple[str | None, str | None, str | None]:
 
 
 def _benefit_used(account: Account, event: e.BenefitUsed) -> None:
-    used = account.state.benefits
-    used[event.benefit] = [*used.get(event.benefit, []), event.used_on][-HISTORY_KEPT:]
+    used = account.state.benefits.setdefault(event.benefit, {})
+    month = event.used_on.strftime("%Y-%m")
+    used[month] = used.get(month, 0) + 1
 
 
 def _reserved(account: Account, event: e.PointsReserved) -> None:

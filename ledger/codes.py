@@ -16,6 +16,11 @@ def new_referral_code() -> str:
     return "".join(secrets.choice(LETTERS) for _ in range(6))
 
 
+def as_typed(code: str) -> str:
+    """The code that somebody meant who typed it in small letters, or with blanks and hyphens."""
+    return "".join(letter for letter in code.upper() if letter.isalnum())
+
+
 def new_id(prefix: str) -> str:
     """An id for what the caller gave none: 80 random bits."""
     return f"{prefix}-{secrets.token_hex(10)}"

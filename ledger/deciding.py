@@ -13,6 +13,7 @@ import msgspec
 from ledger import requests as r
 from ledger.answers import Answer
 from ledger.case import Case
+from ledger.codes import as_typed
 from ledger.commands import COMMANDS
 from ledger.days import months_before
 from ledger.errors import Refusal
@@ -70,17 +71,22 @@ def referrers_missing(unit: UnitOfWork, requests: Iterable[r.Request]) -> set[st
     Found for all requests at once, so that a batch of them is decided again only once.
     """
     found: set[str] = set()
+    codes_at_enrolment: dict[str | None, str] = {}
     for request in requests:
         command = request.command
-        if isinstance(command, r.Accrue) and command.amount:
-            member = unit.member(command.member_id)
-            if member is not None and member.state.first_order_id is not None:
-                continue
-            referrer = member.state.referrer_id if member is not None else None
-            if referrer is None and command.referral_code is not None:
-                referrer = unit.member_of_referral_code(command.referral_code)
-            if referrer is not None and unit.member(referrer) is None:
-                found.add(referrer)
+        if isinstance(command, r.Enrol) and command.referral_code is not None:
+            codes_at_enrolment[command.member_id] = command.referral_code
+        if not isinstance(command, r.Accrue):
+            continue
+        member = unit.member(command.member_id)
+        if member is not None and member.state.first_order_id is not None:
+            continue
+        referrer = member.state.referrer_id if member is not None else None
+        code = command.referral_code or codes_at_enrolment.get(command.member_id)
+        if referrer is None and code is not None:
+            referrer = unit.member_of_referral_code(as_typed(code))
+        if referrer is not None and unit.member(referrer) is None:
+            found.add(referrer)
     return found
 
 

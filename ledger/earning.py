@@ -15,7 +15,7 @@ import msgspec
 
 from ledger.events import BreakdownRow, OrderItem
 from ledger.money import cents, exact, floor_points
-from ledger.programme.sections import Campaign, EarningRules, Stacking
+from ledger.programme.sections import Campaign, EarningRules, Stacking, Texts
 
 NOTHING = Decimal(0)
 
@@ -67,6 +67,11 @@ class Multiplier(msgspec.Struct, frozen=True):
     rule: str
     factor: Decimal
     shares: frozenset[int]
+    name: Texts | None = None
+
+    def row(self, points: int) -> BreakdownRow:
+        """The row of the points that it adds."""
+        return _row(self.rule, points, self.name, multiplier=self.factor)
 
 
 def earn_on_order(
@@ -105,7 +110,7 @@ def earn_on_order(
         product = _sum(earned)
         gained = floor_points(product) - points
         points += gained
-        rows.append(BreakdownRow(rule=multiplier.rule, multiplier=multiplier.factor, points=gained))
+        rows.append(multiplier.row(gained))
     bonuses = _bonuses(applying, shares)
     return Earned(
         points=points + sum(row.points for row in bonuses),
@@ -134,7 +139,7 @@ def earn_on_activity(
     for multiplier in _stacked(factors, stacking, 1):
         product *= exact(multiplier.factor)
         gained = floor_points(product) - sum(row.points for row in rows)
-        rows.append(BreakdownRow(rule=multiplier.rule, multiplier=multiplier.factor, points=gained))
+        rows.append(multiplier.row(gained))
     rows += _bonuses(applying, whole)
     return Earned(sum(row.points for row in rows), 0, Fraction(0), rows)
 
@@ -250,7 +255,7 @@ def _of_campaign(campaign: Campaign, shares: Sequence[Share]) -> Multiplier:
     inside = frozenset(
         number for number, share in enumerate(shares) if not lines or share.product_line in lines
     )
-    return Multiplier(f"campaign:{campaign.code}", campaign.multiplier, inside)
+    return Multiplier(f"campaign:{campaign.code}", campaign.multiplier, inside, campaign.name)
 
 
 def _stacked(
@@ -266,7 +271,7 @@ def _stacked(
             best = max(inside, key=lambda n: multipliers[n].factor)
             won.setdefault(best, set()).add(share)
     return [
-        Multiplier(multiplier.rule, multiplier.factor, frozenset(won[number]))
+        msgspec.structs.replace(multiplier, shares=frozenset(won[number]))
         for number, multiplier in enumerate(multipliers)
         if number in won
     ]
@@ -283,5 +288,19 @@ def _bonuses(campaigns: Iterable[Campaign], shares: Sequence[Share]) -> list[Bre
         if campaign.bonus and (
             not lines or any(share.paid and share.product_line in lines for share in shares)
         ):
-            rows.append(BreakdownRow(rule=f"bonus:{campaign.code}", points=campaign.bonus))
+            rows.append(_row(f"bonus:{campaign.code}", campaign.bonus, campaign.name))
     return rows
+
+
+def _row(
+    rule: str, points: int, name: Texts | None, multiplier: Decimal | None = None
+) -> BreakdownRow:
+    if name is None:
+        return BreakdownRow(rule=rule, points=points, multiplier=multiplier)
+    return BreakdownRow(
+        rule=rule,
+        points=points,
+        multiplier=multiplier,
+        name_en=name.in_language("en"),
+        name_zh=name.in_language("zh"),
+    )

@@ -31,13 +31,18 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class BreakdownRow(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One row of the explanation of a grant; the rows' points add up to it (PROGRAMME 2.11)."""
+    """One row of the explanation of a grant; the rows' points add up to it (PROGRAMME 2.11).
+
+    A campaign's has its name for people, where the programme gives it one.
+    """
 
     rule: str
     points: int
     base: Decimal | None = None
     rate: Decimal | None = None
     multiplier: Decimal | None = None
+    name_en: str | None = None
+    name_zh: str | None = None
 
 
 LotSourceName = Literal["order", "enrolment", "activity", "referral", "adjustment", "reward"]
@@ -338,6 +343,8 @@ class CouponVoided(Event, frozen=True, kw_only=True, omit_defaults=True):
     reason: str
     order_id: str | None = None
     refund_id: str | None = None
+    name_en: str | None = None
+    name_zh: str | None = None
 
 
 # Tiers, levels, benefits

@@ -2,7 +2,8 @@
 
 A replay up to `occurred_at` leaves out what happened later, though an event that it holds may
 have been recorded after it, and build on it: late data. Then debt that was not made yet was not
-paid, and points that were still pending were taken from what was pending. Pure.
+paid, points that were still pending were taken from what was pending, and what became active is
+what was there.
 """
 
 from __future__ import annotations
@@ -16,18 +17,29 @@ from ledger.events import (
     DebtPaid,
     Event,
     LotPoints,
+    PointsActivated,
     PointsClawedBack,
     ReferralReversed,
     ReservationCaptured,
     ReservationLapsed,
     ReservationReleased,
 )
-from ledger.state import Debt, MemberState
+from ledger.member import Member
+from ledger.state import Debt
 
 
-def as_it_was(event: Event, state: MemberState) -> Event:
-    """The event as it is where only what `state` says has happened before it."""
+def as_it_was(event: Event, member: Member) -> Event:
+    """The event as it is where only what the member's state says has happened before it."""
+    state = member.state
+    if isinstance(event, PointsActivated):
+        return _activating_what_is_there(event, member)
     return _taken_from_pending(_without_unmade_debt(event, state.debts), state.pending)
+
+
+def _activating_what_is_there(event: PointsActivated, member: Member) -> Event:
+    lot = member.lots.find(event.lot_id)
+    points = lot.remaining if lot is not None and lot.pending else 0
+    return event if points == event.points else msgspec.structs.replace(event, points=points)
 
 
 def _taken_from_pending(event: Event, pending: Mapping[str, date]) -> Event:

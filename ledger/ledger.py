@@ -497,10 +497,11 @@ class Ledger:
 
     def due_for_level_review(self, as_of: datetime, after: str | None, limit: int) -> list[str]:
         """Members not reviewed since the last review day, in the order of their ids."""
-        programme = (self._programmes or self.programmes()).at(as_of).programme
-        if not levels.is_reviewed(programme):
+        programmes = self._programmes or self.programmes()
+        until = programmes.latest.programme.local_date(as_of)
+        day = levels.last_review_date(programmes, until)
+        if day is None:
             return []
-        day = levels.last_review(programme.local_date(as_of), levels.review_day(programme))
         return self._ids(_DUE_FOR_LEVEL_REVIEW, (day, after or "", limit))
 
     def due_for_lapse(self, as_of: datetime, after: str | None, limit: int) -> list[str]:
@@ -534,7 +535,7 @@ def rebuilt(events: Sequence[RecordedEvent], *, effective: bool = False) -> Memb
         if recorded is not first:
             member.state.version = recorded.originator_version - 1
             event = recorded.event
-            member.replay(as_it_was(event, member.state) if effective else event)
+            member.replay(as_it_was(event, member) if effective else event)
     return member
 
 

@@ -154,6 +154,8 @@ class Coupon(msgspec.Struct, omit_defaults=True):
     code: str
     template: str
     status: Literal["issued", "voided"] = "issued"
+    name_en: str | None = None
+    name_zh: str | None = None
 
 
 class Referral(msgspec.Struct, omit_defaults=True):

@@ -28,11 +28,17 @@ from ledger.store.unit_of_work import UnitOfWork
 from ledger.summaries import explained
 
 MOST_REHEARSED: Final = 10_000
+
+LOOKED_BACK: Final = 200_000
+"""So many of the latest events are looked through, not the whole log for what hardly occurs."""
+
 _EXAMPLES: Final = 5
 
 _LATEST: Final = """
     SELECT stream_id, version, topic, state, position, recorded_at
-    FROM events WHERE topic = %s ORDER BY position DESC LIMIT %s
+    FROM events
+    WHERE topic = %s AND position > (SELECT position - %s FROM log_head)
+    ORDER BY position DESC LIMIT %s
 """
 
 
@@ -87,7 +93,7 @@ def _latest(
     cursor: Any, mapper: EventMapper, event_class: type[Any], count: int
 ) -> list[tuple[str, Any]]:
     """The latest events of a class with their members, in the order of the log."""
-    cursor.execute(_LATEST, (event_class.TOPIC, count))
+    cursor.execute(_LATEST, (event_class.TOPIC, LOOKED_BACK, count))
     rows = cursor.fetchall()
     return [
         (

@@ -133,7 +133,7 @@ class MemberState(msgspec.Struct, omit_defaults=True):
     held then. `tiers_lost`: since when a tier is lost that was held (6.2). `tier_reviews`: those
     since the last upgrade.
     `reviewed_on`: the date of the last monthly review; before the first, of enrolment.
-    `benefits`: the dates on which each was used.
+    `benefits`: how often each was used, by month (`2026-03`).
     `orders_paid`, `refunded`: all such orders, and all the money ever given back.
     `flags`: the guard rails that have tripped. `delayed`: one of them lets order points pend.
     """
@@ -163,7 +163,7 @@ class MemberState(msgspec.Struct, omit_defaults=True):
     first_order_id: str | None = None
     last_order_at: datetime | None = None
     first_counting_on: date | None = None
-    benefits: dict[str, list[date]] = {}
+    benefits: dict[str, dict[str, int]] = {}
     orders_paid: int = 0
     refunded: Decimal = ZERO
     flags: list[str] = []

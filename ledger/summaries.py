@@ -77,12 +77,12 @@ _REFUSED: Final = {
 }
 
 _GIVEN_FOR: Final = {
-    "newcomer": Summary("for joining", "新手礼包"),
-    "referee": Summary("for coming by a referral", "受邀入会"),
-    "second_order": Summary("for the second order", "首单后赠"),
-    "spend_gift": Summary("as spend gift", "满赠"),
-    "referral": Summary("for a referral", "推荐奖励"),
-    "activity": Summary("for an activity", "互动奖励"),
+    "newcomer": Summary("Newcomer pack", "新手礼包"),
+    "referee": Summary("Referral welcome", "受邀入会"),
+    "second_order": Summary("First order", "首单后赠"),
+    "spend_gift": Summary("Spend gift", "满赠"),
+    "referral": Summary("Referral reward", "推荐奖励"),
+    "activity": Summary("Activity reward", "互动奖励"),
 }
 
 _FLAGS: Final = {
@@ -100,9 +100,11 @@ _ACTIONS: Final = {
 }
 
 
-def _label(rule: str) -> Summary:
+def _label(row: e.BreakdownRow) -> Summary:
     """A breakdown row's rule in words: "level:core" → core level, 核心等级."""
-    kind, _, code = rule.partition(":")
+    kind, _, code = row.rule.partition(":")
+    if row.name_en is not None:
+        return Summary(row.name_en, row.name_zh or row.name_en)
     if kind == "level":
         return Summary(f"{code} level", f"{_LEVELS_ZH.get(code, code)}等级")
     if kind == "campaign":
@@ -117,7 +119,7 @@ def _label(rule: str) -> Summary:
         return Summary("newcomer pack", "新手礼包")
     if kind == "cap":
         return Summary("daily cap", "每日上限")
-    return Summary(rule, rule)
+    return Summary(row.rule, row.rule)
 
 
 def explained(rows: Sequence[e.BreakdownRow], points: int) -> Summary:
@@ -128,7 +130,7 @@ def explained(rows: Sequence[e.BreakdownRow], points: int) -> Summary:
     en, zh = [_points_en(sum_so_far)], [f"{sum_so_far} 积分"]
     for row in rows[1:]:
         sum_so_far += row.points
-        label = _label(row.rule)
+        label = _label(row)
         step = f" {_multiplier(row)}: {sum_so_far}"
         en.append(label.en + step)
         zh.append(f"{label.zh} {_multiplier(row)}：{sum_so_far}")
@@ -150,9 +152,12 @@ def _for_order(order_id: str | None) -> Summary:
 
 
 def _enrolled(event: e.MemberEnrolled) -> Summary:
+    en, zh = "Enrolled", "入会"
     if event.store_id:
-        return Summary(f"Enrolled at {event.store_id}", f"在 {event.store_id} 入会")
-    return Summary("Enrolled", "入会")
+        en, zh = f"Enrolled at {event.store_id}", f"在 {event.store_id} 入会"
+    if event.referrer_id:
+        en, zh = f"{en}, brought by {event.referrer_id}", f"{zh}，由 {event.referrer_id} 推荐"
+    return Summary(en, zh)
 
 
 def _accrued(event: e.PointsAccrued) -> Summary:
@@ -168,6 +173,11 @@ def _accrued(event: e.PointsAccrued) -> Summary:
         f"{amount} paid{place.en if place else ''}{eligible.en}: {how.en}",
         f"{place.zh if place else ''}消费 {amount}{eligible.zh}：{how.zh}",
     )
+    funded_by = event.lot.funded_by if event.lot is not None else None
+    if funded_by is not None:
+        sentence = Summary(
+            f"{sentence.en}, funded by {funded_by}", f"{sentence.zh}，由 {funded_by} 出资"
+        )
     return _and_debt(sentence, event.debt_paid) if event.debt_paid else sentence
 
 
@@ -230,18 +240,19 @@ def _referral_reversed(event: e.ReferralReversed) -> Summary:
 
 
 def _coupon_issued(event: e.CouponIssued) -> Summary:
-    why = _GIVEN_FOR[event.source]
+    why, until = _GIVEN_FOR[event.source], event.valid_until.isoformat()
     en, zh = event.name_en or event.template, event.name_zh or event.template
-    until = event.valid_until.isoformat()
     return Summary(
-        f"Coupon {en} {why.en}, good through {until}", f"{why.zh}：{zh} 券，有效期至 {until}"
+        f"{why.en}: coupon {event.code}, {en}, good through {until}",
+        f"{why.zh}：{zh}（{event.code}），有效期至 {until}",
     )
 
 
 def _coupon_voided(event: e.CouponVoided) -> Summary:
+    en, zh = event.name_en or event.template, event.name_zh or event.template
     return Summary(
-        f"Coupon {event.template} voided: order {event.order_id} was refunded",
-        f"订单 {event.order_id} 全额退款，{event.template} 券作废",
+        f"Coupon {event.code}, {en}, voided: order {event.order_id} was refunded",
+        f"订单 {event.order_id} 全额退款，{zh}（{event.code}）作废",
     )
 
 
@@ -249,8 +260,8 @@ def _flagged(event: e.MemberFlagged) -> Summary:
     what = _FLAGS.get(event.rule, Summary(event.rule, event.rule))
     done = _ACTIONS[event.action]
     return Summary(
-        f"{what.en} ({event.found}, over {event.limit}): {done.en}",
-        f"{what.zh}（{event.found}，超过 {event.limit}）：{done.zh}",
+        f"{what.en[0].upper()}{what.en[1:]} ({event.found}, over {event.limit}): {done.en}",
+        f"{what.zh}（{event.found.replace(' of ', ' / ')}，超过 {event.limit}）：{done.zh}",
     )
 
 

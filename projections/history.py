@@ -27,7 +27,7 @@ MOST_ENTRIES: Final = 1000
 
 _NOTHING: Final = BalanceChange()
 _REFERENCES: Final = (
-    "order_id", "activity_id", "redemption_id", "refund_id", "adjustment_id", "lot_id",
+    "order_id", "activity_id", "code", "redemption_id", "refund_id", "adjustment_id", "lot_id",
 )  # fmt: skip
 _COLUMNS: Final = (
     "member_id", "version", "position", "kind", "occurred_at", "recorded_at", "points",
@@ -137,7 +137,7 @@ def _line(
             text_field(meta.actor.role),
             text_field(event.channel) if shape.has_channel else "\\N",
             text_field(meta.request_id),
-            str(event.corrects) if shape.has_corrects else "\\N",
+            str(event.corrects) if shape.has_corrects and event.corrects is not None else "\\N",
         )
     )
 

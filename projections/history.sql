@@ -19,6 +19,7 @@ CREATE TABLE entries (
     debt_after       bigint      NOT NULL,
     order_id         text        COLLATE "C",
     activity_id      text        COLLATE "C",
+    code             text        COLLATE "C",
     redemption_id    text        COLLATE "C",
     refund_id        text        COLLATE "C",
     adjustment_id    text        COLLATE "C",

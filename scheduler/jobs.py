@@ -168,7 +168,7 @@ def _come(as_of: datetime, now: datetime) -> datetime:
         raise InvalidRequest("as_of", "Give a time with its offset, such as +08:00.")
     if as_of > now + FUTURE_ALLOWED:
         raise InvalidRequest(
-            "as_of", "Give a time that has come: what is still good then can't be ended now."
+            "as_of", "Give a time that has come: what is due later can't be recorded now."
         )
     return min(as_of, now)
 

@@ -9,7 +9,7 @@ from ledger.settings import Settings
 
 def add_to(commands: Commands) -> None:
     """Describe the commands."""
-    example = "jifen jobs run expire-points --as-of 2026-12-01T00:00:00+08:00"
+    example = "jifen jobs run expire-points --as-of 2026-06-01T00:00:00+08:00"
     group = add_group(
         commands,
         "jobs",

@@ -44,11 +44,20 @@ def add_to(commands: Commands) -> None:
         )
     check_parser.add_argument(
         "--orders",
-        type=int,
+        type=_orders,
         default=1000,
         metavar="N",
         help="try the rules on the latest N orders and N activities (default: 1000)",
     )
+
+
+def _orders(text: str) -> int:
+    """How many orders to try: 0 to 10,000."""
+    from ledger.rehearsal import MOST_REHEARSED
+
+    if not text.isascii() or not text.isdigit() or int(text[:9]) > MOST_REHEARSED:
+        raise argparse.ArgumentTypeError(f"give a whole number from 0 to {MOST_REHEARSED}")
+    return int(text)
 
 
 def check(arguments: argparse.Namespace, settings: Settings) -> int:

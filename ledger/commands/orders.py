@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import msgspec
+
 from ledger import requests as r
 from ledger.answers import (
     Answer,
@@ -18,38 +20,57 @@ from ledger.codes import new_id
 from ledger.commands.members import enrolled
 from ledger.commands.redemptions import other_payer
 from ledger.commands.referrals import (
+    Judged,
     refer_with_order,
     reverse_reward,
     reward_referrer,
     watch_phone,
 )
 from ledger.errors import NotFound, Refusal
-from ledger.events import CouponVoided, OrderRefunded, PointsClawedBack, PointsRestored
-from ledger.member import Member, accruing, activities, refunding
+from ledger.events import (
+    CouponVoided,
+    OrderRefunded,
+    PointsAccrued,
+    PointsClawedBack,
+    PointsRestored,
+)
+from ledger.member import Circumstances, Member, accruing, activities, refunding
 from ledger.money import plain
 
 
 def accrue(case: Case, command: r.Accrue) -> Decided:
     at = case.at(command.occurred_at)
+    member, event, judged = place(case, command, at)
+    if event.first and member.state.referrer_id is not None:
+        why = reward_referrer(case, member, member.state.referrer_id, command.order_id, at)
+        if judged is not None and judged.counts:
+            judged = msgspec.structs.replace(judged, unrewarded=why)
+    answer = accrual_answer(event, member, at.programme, at.today)
+    answer |= {"issued": issued_by(member.new_events), "referral": judged and judged.answer()}
+    return 201, answer, member
+
+
+def place(
+    case: Case, command: r.Accrue, at: Circumstances
+) -> tuple[Member, PointsAccrued, Judged | None]:
+    """Everything that an order does to the member's own account; a quote does the same."""
     member = case.unit.member(command.member_id)
     judged = None
     if member is None and (command.enrol_unknown or at.programme.auto_enrol):
         member, judged = enrolled(case, command.member_id, command, at)
     elif member is None:
         raise NotFound("member", command.member_id)
-    elif command.referral_code is not None:
-        judged = refer_with_order(case, member, command, at)
+    else:
+        case.as_expected(member)
+        if command.referral_code is not None:
+            judged = refer_with_order(case, member, command, at)
     if command.coupon_codes:
         raise NotFound("coupon", command.coupon_codes[0])
     other_payer(case, member, command.order_id)
-    event = accruing.accrue(case.as_expected(member), command, at)
+    event = accruing.accrue(member, command, at)
     if judged is not None:
         watch_phone(case, member, judged, at)
-    if event.first and member.state.referrer_id is not None:
-        reward_referrer(case, member, member.state.referrer_id, command.order_id, at)
-    answer = accrual_answer(event, member, at.programme, at.today)
-    answer |= {"issued": issued_by(member.new_events), "referral": judged and judged.answer()}
-    return 201, answer, member
+    return member, event, judged
 
 
 def do_activity(case: Case, command: r.Activity) -> Decided:

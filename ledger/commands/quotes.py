@@ -5,11 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 
 from ledger import requests as r
-from ledger.answers import Answer, breakdown_answer, granted_lot_answer
+from ledger.answers import Answer, accrual_answer, issued_by
 from ledger.case import Case
-from ledger.errors import NotFound
-from ledger.events import LotGrant
-from ledger.member import Circumstances, Member, accruing, enrolling, redeeming, settling, status
+from ledger.commands.orders import place
+from ledger.errors import Refusal
+from ledger.member import Circumstances, redeeming, settling
 from ledger.member.progress import next_tier
 from ledger.money import exact, plain
 from ledger.programme.model import Programme
@@ -19,43 +19,49 @@ from ledger.summaries import explained
 def quote(case: Case, command: r.Accrue) -> Answer:
     """What the order would earn, and what could be redeemed on it; books nothing.
 
-    Decided by the same rules, on the same account, as the order itself would be.
+    The order is placed as it would be booked, on an account that nobody writes back; so the quote
+    is what is then booked, and refused for what the order would be refused for.
     """
     at = case.at(command.occurred_at)
-    member = _who_buys(case, command, at)
-    status.must_be_active(member)
-    settling.settle(member, at)
-    earned = accruing.earned_by(member, command, at)
-    lot = accruing.lot_for(member, command, earned.points, at)
-    available = member.balance(at.today).available
-    used = redeeming.redeemed_value(member, command.order_id)
-    points = _most_cash_offset(available, command.amount, used, at.programme)
-    how = explained(earned.breakdown, earned.points)
+    offset = _cash_offset(case, command, at)
+    _must_be_new(case, command)
+    member, event, judged = place(case, command, at)
+    answer = accrual_answer(event, member, at.programme, at.today)
+    lot = answer["lot"]
+    how = explained(event.breakdown, event.points)
     return {
-        "points": earned.points,
-        "breakdown": breakdown_answer(earned.breakdown),
+        "points": event.points,
+        "breakdown": answer["breakdown"],
         "summary": how.en,
         "summary_zh": how.zh,
         "programme_version": at.version.number,
-        "lot": granted_lot_answer(lot, pending=_pends(lot, at)) if lot is not None else None,
-        "issues": [template for _, template in accruing.coupons_for(member, command, at)],
+        "lot": {key: lot[key] for key in lot if key != "lot_id"} if lot is not None else None,
+        "tier": answer["tier"],
+        "issues": [one["template"] for one in issued_by(member.new_events)],
+        "referral": judged and judged.answer(),
         "usable_coupons": [],
-        "cash_offset": {
-            "max_points": points,
-            "max_amount": plain(at.programme.points_value(points)),
-        },
-        "next_tier": next_tier(member, at.programme, at.day, command.amount),
+        "cash_offset": offset,
+        "next_tier": next_tier(member, at.programme, at.day),
     }
 
 
-def _who_buys(case: Case, command: r.Accrue, at: Circumstances) -> Member:
-    """The member; a new one, kept nowhere, where the order would enrol."""
-    member = case.unit.member(command.member_id)
-    if member is None and at.programme.auto_enrol:
-        return enrolling.enrol(command.member_id, None, at)
-    if member is None:
-        raise NotFound("member", command.member_id)
-    return member
+def _must_be_new(case: Case, command: r.Accrue) -> None:
+    if case.unit.entry("order", command.order_id) is not None:
+        raise Refusal(
+            "already_recorded",
+            f"The order {command.order_id!r} is recorded already: quote under a new id.",
+        )
+
+
+def _cash_offset(case: Case, command: r.Accrue, at: Circumstances) -> Answer:
+    """How much of the order the points that the member has now could pay (4.1)."""
+    member, points = case.unit.member(command.member_id), 0
+    if member is not None:
+        settling.settle(member, at)
+        available = member.balance(at.today).available
+        used = redeeming.redeemed_value(member, command.order_id)
+        points = _most_cash_offset(available, command.amount, used, at.programme)
+    return {"max_points": points, "max_amount": plain(at.programme.points_value(points))}
 
 
 def _most_cash_offset(available: int, amount: Decimal, used: Decimal, programme: Programme) -> int:
@@ -68,7 +74,3 @@ def _most_cash_offset(available: int, amount: Decimal, used: Decimal, programme:
     by_order = int(left / exact(programme.points.value))
     points = min(available, by_order) // rules.step * rules.step
     return points if points >= max(rules.min, 1) else 0
-
-
-def _pends(lot: LotGrant, at: Circumstances) -> bool:
-    return lot.pending_until is not None and lot.pending_until >= max(at.today, at.day)

@@ -18,9 +18,10 @@ def redeem(case: Case, command: r.Redeem) -> Decided:
         raise Refusal("not_eligible", f"Order {command.order_id!r} is another member's.")
     at = case.at(command.occurred_at)
     redemption_id = command.redemption_id or new_id("r")
-    if command.order_id is not None and other_payer(case, member, command.order_id):
-        case.unit.reassign("payer", command.order_id, member.member_id)
+    takes_over = command.order_id is not None and other_payer(case, member, command.order_id)
     redeeming.redeem(member, command, redemption_id, at)
+    if takes_over and command.order_id is not None:
+        case.unit.reassign("payer", command.order_id, member.member_id)
     if command.order_id is not None and case.unit.entry("payer", command.order_id) is None:
         case.unit.remember(Entry("payer", command.order_id, member.member_id))
     return 201, _redemption(member, redemption_id, at), member

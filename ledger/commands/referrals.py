@@ -7,10 +7,11 @@ import msgspec
 from ledger import requests as r
 from ledger.answers import Answer
 from ledger.case import Case
+from ledger.codes import as_typed
 from ledger.errors import NotFound
 from ledger.events import ReferralReason
 from ledger.member import Circumstances, Member, guarding, referring, status
-from ledger.store.records import Contacts, phone_prefix
+from ledger.store.records import Contacts, phone_prefix, same_email, same_phone
 
 _LONGEST_CHAIN = 1000
 
@@ -19,10 +20,12 @@ class Judged(msgspec.Struct, frozen=True):
     """What becomes of a code: whose it is, and why it does not count (None: it does).
 
     `referrer_id` None: the programme has no referral, and nobody was looked for.
+    `unrewarded`: why a code that counts brought the referrer nothing.
     """
 
     referrer_id: str | None
     reason: ReferralReason | None = None
+    unrewarded: ReferralReason | None = None
 
     @property
     def counts(self) -> bool:
@@ -33,7 +36,7 @@ class Judged(msgspec.Struct, frozen=True):
         """What the till is told."""
         return {
             "status": "accepted" if self.counts else "refused",
-            "reason": self.reason if self.referrer_id is not None else "not_offered",
+            "reason": (self.reason or self.unrewarded) if self.referrer_id else "not_offered",
         }
 
 
@@ -62,6 +65,7 @@ def judge_at_order(case: Case, member: Member, command: r.Accrue, at: Circumstan
     elif member.state.first_order_id is not None:
         reason = "not_first_order"
     else:
+        case.unit.lock_referrals()
         contacts = case.unit.contacts(member.member_id)
         reason = _why_barred(case, member.member_id, contacts, referrer_id)
     return Judged(referrer_id, reason)
@@ -98,17 +102,19 @@ def watch_phone(case: Case, member: Member, judged: Judged, at: Circumstances) -
 
 def reward_referrer(
     case: Case, member: Member, referrer_id: str, order_id: str, at: Circumstances
-) -> None:
-    """The member completed the first order: the referrer gets the reward, or there is a reason."""
+) -> ReferralReason | None:
+    """The member completed the first order: the referrer gets the reward, or why there is none."""
     if at.programme.referral is None:
-        return
+        return None
     referrer = case.other(referrer_id)
-    frozen = member.state.status != "active"
-    reason = "referee_frozen" if frozen else referring.why_unrewarded(referrer, at)
+    reason: ReferralReason | None = "referee_frozen"
+    if member.state.status == "active":
+        reason = referring.why_unrewarded(referrer, at)
     if reason is None:
         referring.reward(referrer, member.member_id, order_id, at)
     else:
         referring.refuse_referral(member, referrer_id, reason, at, order_id)
+    return reason
 
 
 def reverse_reward(
@@ -118,6 +124,9 @@ def reverse_reward(
     order, referrer_id = member.orders.find(order_id), member.state.referrer_id
     if order is None or not order.fully_refunded or referrer_id is None:
         return
+    rewarded_before = case.unit.entry("referral", order_id) is not None
+    if not rewarded_before and case.unit.member(referrer_id) is None:
+        return  # and none was rewarded in this transaction
     referrer = case.other(referrer_id)
     referral = referrer.referrals.find(order_id)
     if referral is not None:
@@ -125,7 +134,7 @@ def reverse_reward(
 
 
 def _owner_of(case: Case, code: str) -> str:
-    referrer_id = case.unit.member_of_referral_code(code)
+    referrer_id = case.unit.member_of_referral_code(as_typed(code))
     if referrer_id is None:
         raise NotFound("referral code", code)
     return referrer_id
@@ -136,9 +145,9 @@ def _why_barred(
 ) -> ReferralReason | None:
     """No self-referral, under another id neither, and no loop (2.7)."""
     theirs = case.unit.contacts(referrer_id)
-    if contacts.phone is not None and contacts.phone == theirs.phone:
+    if same_phone(contacts.phone, theirs.phone):
         return "same_phone"
-    if contacts.email is not None and contacts.email.lower() == (theirs.email or "").lower():
+    if same_email(contacts.email, theirs.email):
         return "same_email"
     return "loop" if _is_brought_by(case, referrer_id, member_id) else None
 

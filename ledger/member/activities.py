@@ -17,7 +17,6 @@ from ledger.member.issuing import issue
 from ledger.member.settling import settle
 from ledger.member.status import must_be_active
 from ledger.programme.model import Programme
-from ledger.programme.report import suggestion
 from ledger.programme.sections import ActivityRule
 
 
@@ -65,8 +64,8 @@ def _rule(command: r.Activity, at: Circumstances) -> ActivityRule:
     if rule is None:
         raise InvalidRequest(
             "activity",
-            f"There is no activity {command.activity!r} in this programme"
-            f"{suggestion(command.activity, sorted(known))}.",
+            f"There is no activity {command.activity!r} in this programme; give one of: "
+            f"{', '.join(sorted(known)) or '(it has none)'}.",
         )
     if rule.once_per in ("order", "reference") and command.reference is None:
         raise InvalidRequest(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date
 
 import msgspec
 
@@ -94,16 +94,9 @@ def _because(benefit: Benefit, standing: Standing) -> str | None:
 
 
 def _entitlement(member: Member, benefit: Benefit, because: str, day: date) -> Entitlement:
-    first, last = _period(benefit, day)
-    used_on = member.state.benefits.get(benefit.code, [])
-    used = sum((first or on) <= on <= (last or on) for on in used_on)
+    period = {"life": "", "year": f"{day:%Y}", "month": f"{day:%Y-%m}"}[benefit.every]
+    by_month = member.state.benefits.get(benefit.code, {})
+    used = sum(times for month, times in by_month.items() if month.startswith(period))
     remaining = max(0, benefit.times - used) if benefit.times else None
-    return Entitlement(benefit, because, used, remaining, last)
-
-
-def _period(benefit: Benefit, day: date) -> tuple[date | None, date | None]:
-    if benefit.every == "life":
-        return None, None
-    last = end_of(day, benefit.every)
-    first = day.replace(day=1) if benefit.every == "month" else date(day.year, 1, 1)
-    return first, max(last, first + timedelta(days=27))
+    until = None if benefit.every == "life" else end_of(day, benefit.every)
+    return Entitlement(benefit, because, used, remaining, until)

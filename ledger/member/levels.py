@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 
 from ledger import events as e
@@ -11,7 +11,7 @@ from ledger.figures import Figures, figures_of
 from ledger.member.aggregate import Member
 from ledger.member.circumstances import Circumstances
 from ledger.money import exact, round_half_up
-from ledger.programme.dates import add_months
+from ledger.programme.dates import add_months, end_of
 from ledger.programme.model import Programme
 from ledger.programme.sections import (
     DormantFigures,
@@ -20,6 +20,7 @@ from ledger.programme.sections import (
     SegmentFigures,
     SegmentRules,
 )
+from ledger.programme.versions import ProgrammeHistory
 from ledger.state import Day
 
 YEAR_MONTHS = 12
@@ -32,37 +33,42 @@ def review_due(member: Member, as_of: datetime, at: Circumstances) -> int:
     """
     count = 0
     reviewed_on = member.state.reviewed_on or at.programme.local_date(member.state.joined_at)
-    day = review_day(at.under_rules_of(as_of).programme)
-    on = next_review(reviewed_on, day)
-    while (moment := at.programme.local_midnight(on)) <= as_of:
-        then = at.under_rules_of(moment)
-        if is_reviewed(then.programme):
-            member.trigger(_reviewed(member, on, then))
-            count += 1
-        on = next_review(on, day)
+    until = at.programme.local_date(as_of)
+    for on in review_dates(at.programmes, reviewed_on + timedelta(days=1), until):
+        then = at.under_rules_of(at.programme.local_midnight(on))
+        member.trigger(_reviewed(member, on, then))
+        count += 1
     return count
 
 
-def is_reviewed(programme: Programme) -> bool:
-    """Whether there is anything to review."""
+def review_dates(programmes: ProgrammeHistory, first: date, last: date) -> Iterator[date]:
+    """The days from `first` to `last` on which members are reviewed, by the rules of each day."""
+    days = sorted({_review_day(version.programme) for version in programmes.versions})
+    month = first.replace(day=1)
+    while month <= last:
+        for on in (month.replace(day=day) for day in days):
+            rules = programmes.at(programmes.latest.programme.local_midnight(on)).programme
+            if first <= on <= last and on.day == _review_day(rules) and _is_reviewed(rules):
+                yield on
+        month = add_months(month, 1)
+
+
+def last_review_date(programmes: ProgrammeHistory, until: date) -> date | None:
+    """The latest day up to and including `until` on which members are reviewed, if there is one."""
+    for back in range(YEAR_MONTHS):
+        month = add_months(until.replace(day=1), -back)
+        found = list(review_dates(programmes, month, min(until, end_of(month, "month"))))
+        if found:
+            return found[-1]
+    return None
+
+
+def _is_reviewed(programme: Programme) -> bool:
     return any((programme.levels, programme.segments, programme.lifecycle))
 
 
-def review_day(programme: Programme) -> int:
-    """On which day of the month members are reviewed."""
+def _review_day(programme: Programme) -> int:
     return programme.levels.review_day if programme.levels else 1
-
-
-def next_review(after: date, day: int) -> date:
-    """The first such day of a month after a date."""
-    this_month = after.replace(day=day)
-    return this_month if this_month > after else add_months(this_month, 1)
-
-
-def last_review(until: date, day: int) -> date:
-    """The latest such day of a month up to and including a date."""
-    this_month = until.replace(day=day)
-    return this_month if this_month <= until else add_months(this_month, -1)
 
 
 class _Past:

@@ -95,4 +95,4 @@ def _missing_en(spend: Decimal, orders: int) -> str:
 def _missing_zh(spend: Decimal, orders: int) -> str:
     parts = [f"消费 {plain(spend)}"] if spend else []
     parts += [f"购买 {orders} 次"] if orders else []
-    return "并再".join(parts)
+    return "，再".join(parts)

@@ -148,6 +148,8 @@ def void_coupons(
                     code=code,
                     template=coupon.template,
                     reason="order_refunded",
+                    name_en=coupon.name_en,
+                    name_zh=coupon.name_zh,
                     order_id=order_id,
                     refund_id=refund_id,
                 )

@@ -21,10 +21,13 @@ def freeze(member: Member, command: r.Freeze, at: Circumstances) -> None:
 
 
 def unfreeze(member: Member, command: r.Unfreeze, at: Circumstances) -> None:
-    """Earning and redeeming again; a second time changes nothing."""
+    """Earning and redeeming again; a second time changes nothing.
+
+    Somebody has looked: flags of guard rails, and the delay of points, end with it (10).
+    """
     must_not_be_closed(member)
     settle(member, at)
-    if member.state.status == "frozen":
+    if member.state.status == "frozen" or member.state.flags:
         member.trigger(
             e.MemberUnfrozen(occurred_at=at.occurred_at, meta=at.meta, reason=command.reason)
         )

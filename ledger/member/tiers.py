@@ -30,9 +30,9 @@ def after_order(member: Member, order_id: str, at: Circumstances) -> None:
     late = member.state.last_order_at is not None and at.occurred_at < member.state.last_order_at
     if late:
         _upgrade_by_late_order(member, at)
-        _examine_again(member, at)
     else:
         _upgrade(member, order_id, at)
+    _examine_again(member, at)
     _extend_at_once(member, order_id, at)
 
 
@@ -60,24 +60,32 @@ def _upgrade(member: Member, order_id: str, at: Circumstances) -> None:
 def _upgrade_by_late_order(member: Member, at: Circumstances) -> None:
     """The totals are tested at the late order's moment and at each later one's (6.2).
 
-    The first that reaches a tier dates the upgrade.
+    The first that reaches a tier dates the upgrade, by the rules of its moment, as if all had come
+    in time; a later one may reach a higher tier yet.
     """
-    tiers, totals = _above(member, at.programme), member.state.totals
-    lifetime = Figures(totals.spend, totals.orders, max(0, totals.orders - 1))
-    if not any(
-        tier.code in member.state.tiers_lost or lifetime.reach(tier.spend, tier.repurchases)
-        for tier in tiers
-    ):
+    if not any(_may_reach(member, version.programme) for version in at.programmes.versions):
         return
     orders = orders_in_time(member)
     for count, order in enumerate(orders, start=1):
         if order.occurred_at < at.occurred_at:
             continue
+        then = at.under_rules_of(order.occurred_at)
+        if not then.programme.tiers:
+            continue
+        tiers = _above(member, then.programme)
         tier, found, window = _reached(member, tiers, orders[:count], order)
         if tier is not None:
-            moment = msgspec.structs.replace(at, occurred_at=order.occurred_at)
-            _record_upgrade(member, tier, found, order.order_id, moment, window)
-            return
+            _record_upgrade(member, tier, found, order.order_id, then, window)
+
+
+def _may_reach(member: Member, programme: Programme) -> bool:
+    """Whether it is worth the look at every order: whether all of them together reach a tier."""
+    totals = member.state.totals
+    lifetime = Figures(totals.spend, totals.orders, max(0, totals.orders - 1))
+    return bool(programme.tiers) and any(
+        tier.code in member.state.tiers_lost or lifetime.reach(tier.spend, tier.repurchases)
+        for tier in _above(member, programme)
+    )
 
 
 class OrderLine(msgspec.Struct):

@@ -402,6 +402,7 @@ def check_whole(data: Mapping[str, Any], here: Here) -> None:
     """Note what is wrong between sections."""
     for key, code_key in (
         ("tiers", "code"),
+        ("benefits", "code"),
         ("coupons", "code"),
         ("rewards", "reward_id"),
         ("campaigns", "code"),

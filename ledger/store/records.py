@@ -83,6 +83,29 @@ def day_text(day: date) -> str:
     return "infinity" if day == date.max else day.isoformat()
 
 
+_SHORTEST_PHONE: Final = 8
+
+
+def same_phone(one: str | None, other: str | None) -> bool:
+    """Whether two phone numbers are the same, however they are written.
+
+    With or without blanks, hyphens and the country's code: the shorter ends the longer.
+    """
+    short, long = sorted(
+        (_digits(one or "").lstrip("0"), _digits(other or "").lstrip("0")), key=len
+    )
+    return len(short) >= _SHORTEST_PHONE and long.endswith(short)
+
+
+def same_email(one: str | None, other: str | None) -> bool:
+    """Whether two e-mail addresses are the same, but for capitals and blanks around them."""
+    return bool(one and other) and (one or "").strip().lower() == (other or "").strip().lower()
+
+
+def _digits(phone: str) -> str:
+    return re.sub(r"[^0-9]", "", phone)
+
+
 def phone_prefix(phone: str, digits: int) -> str:
     """The first so many digits of a phone number, whatever stands between them."""
-    return re.sub(r"[^0-9]", "", phone)[:digits]
+    return _digits(phone)[:digits]

@@ -313,10 +313,12 @@ CONTACTS: Final = "SELECT phone, email FROM profiles WHERE member_id = %s"
 REFERRER: Final = "SELECT referrer_id FROM referrals WHERE referee_id = %s"
 
 REFEREES_ALIKE: Final = r"""
-    SELECT count(*) FROM referrals JOIN profiles ON profiles.member_id = referrals.referee_id
+    SELECT referee_id FROM referrals JOIN profiles ON profiles.member_id = referrals.referee_id
     WHERE referrals.referrer_id = %s
       AND left(regexp_replace(profiles.phone, '[^0-9]', '', 'g'), %s) = %s
 """
+
+LOCK_REFERRALS: Final = "SELECT pg_advisory_xact_lock(7405232)"
 
 LOT: Final = "SELECT state FROM lot_states WHERE member_id = %s AND lot_id = %s"
 

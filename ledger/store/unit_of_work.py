@@ -123,6 +123,7 @@ class UnitOfWork:
         self._changes = Changes()
         self._members = self._changes.members
         self._keys: dict[Reference, KnownKey] = {}
+        self._locks = True
         self.programme_version: int | None = None
 
     # Reading
@@ -134,6 +135,7 @@ class UnitOfWork:
 
         `lock_timeout_seconds`: wait so long for each lock, instead of what the session says.
         """
+        self._locks = lock
         wait = None if lock_timeout_seconds is None else f"{round(lock_timeout_seconds * 1000)}ms"
         parameters = {
             "lock_timeout": wait,
@@ -261,12 +263,18 @@ class UnitOfWork:
         """How many referees of a referrer have a phone number that begins like this one."""
         prefix = phone_prefix(phone, digits)
         self._cursor.execute(sql.REFEREES_ALIKE, (referrer_id, digits, prefix))
-        row = self._cursor.fetchone()
-        return (row[0] if row else 0) + sum(
-            self._members[referee_id].state.referrer_id == referrer_id
-            and phone_prefix(profile.phone or "", digits) == prefix
-            for referee_id, profile in self._changes.profiles.items()
-        )
+        alike = {referee_id for (referee_id,) in self._cursor.fetchall()}
+        for member_id, member in self._members.items():  # those who were named here
+            if member.state.referrer_id == referrer_id and member_id not in alike:
+                own = self.contacts(member_id).phone or ""
+                if phone_prefix(own, digits) == prefix:
+                    alike.add(member_id)
+        return len(alike)
+
+    def lock_referrals(self) -> None:
+        """Let nobody else name a referrer until this transaction ends: no loop is made by two."""
+        if self._locks:
+            self._cursor.execute(sql.LOCK_REFERRALS)
 
     def _member(self, state: MemberState) -> Member:
         member_id = state.member_id

@@ -264,6 +264,17 @@ def test_a_check_tries_the_rules_on_the_orders_that_are_there(here: Path, capsys
     assert capsys.readouterr().out.startswith("Published: version 2,")
 
 
+@pytest.mark.parametrize("count", ["-1", "10001", "many", "9" * 30])
+def test_a_check_tries_no_impossible_number_of_orders(
+    here: Path, capsys: Capture, count: str
+) -> None:
+    (here / "retail.toml").write_text(shipped_text("retail"), encoding="utf-8")
+    with pytest.raises(SystemExit) as end:
+        main(["programme", "check", "retail.toml", "--orders", count])
+    assert end.value.code == 2
+    assert "from 0 to 10000" in capsys.readouterr().err
+
+
 def test_a_check_without_a_ledger_makes_none(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JIFEN_DATABASE_URL", raising=False)
     monkeypatch.setenv("JIFEN_DATA_DIR", "nothing-yet")

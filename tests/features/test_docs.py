@@ -236,9 +236,11 @@ def test_the_first_steps_of_the_tutorial_come_out_as_it_says(reader: Reader) -> 
 
 
 def test_the_tutorial_s_year_of_real_orders_balances(reader_of_a_year: Reader) -> None:
-    check, _, count, sums, import_ = indented(section(TUTORIAL, "4. A year of real orders"))
+    _, settings, count, sums, import_ = indented(section(TUTORIAL, "4. A year of real orders"))
     household, expire = indented(section(TUTORIAL, "5. Look at what came in"))[1:]
     assert sums == "4532 126164"
+    export, check = settings.splitlines()
+    assert export == "export JIFEN_DATA_DIR=var-year JIFEN_PROGRAMME=tests/data/spend_alone.toml"
     counted, checked, imported, again = reader_of_a_year.run([count, check, import_, import_])
     assert counted == sums
     assert "the programme spend-alone can be published" in checked

@@ -87,10 +87,26 @@ def test_10_a_refund_ratio_may_freeze(open_shop: OpenShop) -> None:
         shop.redeems("li-lei", "r-1", 100, "o-cot")
     # what is the customer's right still works
     assert shop.refunds("o-4", "f-4", "100.00")["points_clawed_back"] == 100
-    # and staff can end it; the same rule does not freeze twice
+    # and staff can end it: they have looked, and the flag is gone until the rule trips anew
     shop.unfreezes("li-lei")
-    shop.refunds("o-5", "f-5", "1.00")
+    assert (shop.member("li-lei")["status"], shop.flags("li-lei")) == ("active", [])
+    shop.buys("li-lei", "o-6", "9000.00")
+    shop.refunds("o-5", "f-5", "1.00")  # 401.00 of 9500.00
     assert shop.member("li-lei")["status"] == "active"
+
+
+def test_10_unfreezing_ends_a_flag_and_a_delay_of_who_is_not_frozen(open_shop: OpenShop) -> None:
+    shop = open_shop(watching("delay", returns={"window_days": 10}))
+    five_orders(shop)
+    for number in range(1, 4):
+        shop.refunds(f"o-{number}", f"f-{number}", "100.00")
+    assert shop.buys("li-lei", "o-6", "9000.00")["lot"]["status"] == "pending"
+    shop.unfreezes("li-lei")
+    assert shop.flags("li-lei") == []
+    assert shop.buys("li-lei", "o-7", "10.00")["lot"]["status"] == "active"
+    events = len(shop.events("li-lei"))
+    shop.unfreezes("li-lei")  # nothing is left to end
+    assert len(shop.events("li-lei")) == events
 
 
 def test_10_a_refund_ratio_may_make_points_wait(open_shop: OpenShop) -> None:

@@ -70,6 +70,7 @@ def test_an_entry_has_every_field_of_the_contract(database: Database) -> None:
         "redemption_id": None,
         "refund_id": None,
         "activity_id": None,
+        "code": None,
         "adjustment_id": None,
         "lot_id": None,
         "summary": "148.60 paid at s-12: 148 points, core level ×1.2: 178",

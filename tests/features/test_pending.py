@@ -358,3 +358,19 @@ def test_failures_18_new_rules_leave_what_waits_waiting_and_what_came_at_once_as
     assert shop.balance("li-lei") == balance(available=10, pending=101)
     shop.at("2026-05-09 00:00")
     assert shop.balance("li-lei") == balance(available=110, pending=1)
+
+
+def test_11_5_points_that_pay_a_later_debt_are_active_as_of_before_it(open_shop: OpenShop) -> None:
+    shop = open_shop(waiting())
+    shop.at("2026-05-12 12:00").buys("li-lei", "o-1", "200.00", on="2026-05-02 10:00")
+    shop.redeems("li-lei", "r-1", 200, "o-cot", on="2026-05-12 10:00")
+    shop.at("2026-05-15 12:00").refunds("o-1", "f-1", "200.00")
+    assert shop.debt("li-lei") == 200
+    shop.at("2026-05-20 12:00")
+    shop.buys("li-lei", "o-2", "300.00", on="2026-05-02 11:00")  # late; 200 of it pay the debt
+    assert shop.balance("li-lei")["available"] == 100
+    # On 11 May there was no debt yet, and both lots had been active for two days.
+    assert shop.then("li-lei", "2026-05-11 12:00") == {
+        "available": 500, "pending": 0, "reserved": 0, "debt": 0,
+    }  # fmt: skip
+    assert shop.then("li-lei", "2026-05-08 12:00")["pending"] == 500

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import pytest
-from shop import CORE_FROM_THE_START, OpenShop, Shop, campaign, item, rules, shipped, templates
+from shop import (
+    CORE_FROM_THE_START,
+    TILL,
+    OpenShop,
+    RefusedError,
+    Shop,
+    campaign,
+    item,
+    rules,
+    shipped,
+    templates,
+)
 
+from ledger import requests as r
 from ledger.errors import Refusal
 from ledger.programme.model import Programme
 from ledger.summaries import summary_of
@@ -231,3 +244,35 @@ def test_2_11_every_kind_of_grant_can_be_read_out_in_both_languages(open_shop: O
         assert figure in sentence.zh, topic
         assert not sentence.zh.isascii(), topic
         assert topic not in (sentence.en, sentence.zh)
+
+
+def test_2_7_a_quote_says_whether_a_code_would_count(open_shop: OpenShop) -> None:
+    shop = open_shop(rules("[referral]\nreferrer_points = 100\n"))
+    quoted = shop.quotes("han-meimei", "o-1", "10.00", code=shop.code_of("li-lei"))
+    assert quoted["referral"] == {"status": "accepted", "reason": None}
+    own = shop.quotes("li-lei", "o-1", "10.00", code=shop.code_of("li-lei"))
+    assert own["referral"] == {"status": "refused", "reason": "same_member"}
+    with shop.refusing("not_found"):
+        quoted_or_refused(shop, "li-lei", "o-1", referral_code="NOBODY")
+
+
+def test_a_quote_is_refused_for_what_the_order_would_be_refused_for(shop: Shop) -> None:
+    shop.buys("li-lei", "o-old", "900.00")
+    shop.buys("han-meimei", "o-hers", "9.00")
+    for more, code in (
+        ({"order_id": "o-old"}, "already_recorded"),
+        ({"order_id": "o-hers"}, "already_recorded"),
+        ({"redemption_ids": ["r-nowhere"]}, "not_found"),
+        ({"coupon_codes": ["NOWHERE"]}, "not_found"),
+    ):
+        with shop.refusing(code):
+            quoted_or_refused(shop, "li-lei", **{"order_id": "o-1", **more})
+
+
+def quoted_or_refused(shop: Shop, member_id: str, order_id: str, **more: Any) -> None:
+    """Ask for a quote; a refusal comes as a till's would."""
+    command = r.Accrue(member_id=member_id, order_id=order_id, amount=Decimal("10.00"), **more)
+    try:
+        shop.ledger.preview(r.Request(command=command, actor=TILL))
+    except Refusal as refusal:
+        raise RefusedError(r.Outcome(refusal.status, refusal.body())) from refusal

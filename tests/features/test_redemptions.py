@@ -374,3 +374,11 @@ def test_11_5_debt_that_was_not_made_then_was_not_paid_then(shop: Shop) -> None:
     then = shop.ledger.replay("li-lei", as_of=local("2026-05-04 12:00"))
     assert then["balance"] == {"available": 50, "pending": 0, "reserved": 0, "debt": 0}
     assert [(lot["order_id"], lot["remaining"]) for lot in then["lots"]] == [("o-late", 50)]
+
+
+def test_a_refused_redemption_takes_over_no_order_that_another_member_gave_up(shop: Shop) -> None:
+    shop.buys("li-lei", "o-pram", "900.00")
+    shop.reserves("li-lei", "r-1", 200, "o-cot")
+    shop.releases("r-1")
+    with shop.refusing("insufficient_points"):
+        shop.redeems("han-meimei", "r-2", 200, "o-cot")

@@ -700,3 +700,124 @@ def test_2_7_the_reward_can_be_read_out(shop: Shop) -> None:
 
 def test_2_7_rows_of_the_referees_own_order_are_untouched(shop: Shop) -> None:
     assert rows(lucy_comes_by_li_leis_code_and_buys(shop)) == [("spend", 80)]
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["+8613800001111", "13800001111", "+86 138 0000 1111", "0086-138-0000-1111", "013800001111"],
+)
+def test_2_7_the_same_phone_is_known_however_it_is_written(
+    open_shop: OpenShop, written: str
+) -> None:
+    shop = open_shop(recommending())
+    code = shop.joins("lucy", phone="+8613800001111")["referral_code"]
+    assert shop.joins("lily", code=code, phone=written)["referral"] == refused("same_phone")
+    assert shop.joins("kate", code=code, phone="+8613800001112")["referral"] == ACCEPTED
+
+
+def test_2_7_the_same_email_is_known_with_blanks_and_capitals(shop: Shop) -> None:
+    code = shop.joins("lucy", email="lucy@example.cn")["referral_code"]
+    answer = shop.joins("lily", code=code, email=" Lucy@Example.CN ")
+    assert answer["referral"] == refused("same_email")
+
+
+def test_2_7_a_code_is_understood_as_people_type_it(shop: Shop) -> None:
+    code = shop.code_of("li-lei")
+    assert (
+        shop.joins("lucy", code=f" {code[:3].lower()}-{code[3:].lower()} ")["referral"] == ACCEPTED
+    )
+    shop.joins("lily")
+    assert shop.buys("lily", "o-lily", "5.00", code=code.lower())["referral"] == ACCEPTED
+
+
+def test_2_7_a_code_that_counts_but_rewards_nobody_says_why(open_shop: OpenShop) -> None:
+    shop = open_shop(recommending({"monthly_limit": 1}))
+    lucy_comes_by_li_leis_code_and_buys(shop)
+    shop.joins("lily")
+    answer = shop.buys("lily", "o-lily", "80.00", code=shop.code_of("li-lei"))
+    assert answer["referral"] == {"status": "accepted", "reason": "monthly_limit"}
+
+
+@pytest.mark.parametrize("with_order", [False, True])
+def test_10_the_phone_prefix_counts_alike_at_enrolment_and_with_the_order(
+    open_shop: OpenShop, with_order: bool
+) -> None:
+    rule = {"digits": 8, "limit": 2, "action": "freeze"}
+    shop = open_shop(recommending(guard_rails={"referees_per_phone_prefix": rule}))
+    code = shop.code_of("li-lei")
+    for number in range(1, 4):
+        name, phone = f"friend-{number}", f"+861380000000{number}"
+        if with_order:
+            shop.joins(name, phone=phone)
+            shop.buys(name, f"o-{number}", "10.00", code=code)
+        else:
+            shop.joins(name, code=code, phone=phone)
+    flagged = [shop.flags(f"friend-{number}") for number in range(1, 4)]
+    assert flagged == [[], [], ["referees_per_phone_prefix"]]
+    assert shop.member("friend-3")["status"] == "frozen"
+    if with_order:  # and the one whom it froze brought no reward
+        assert len(shop.events("li-lei", "ReferralRewarded")) == 2
+
+
+def test_a_code_with_an_order_expects_the_version_that_the_caller_read(shop: Shop) -> None:
+    shop.joins("lucy")
+    version = shop.member("lucy")["version"]
+    command = order("lucy", "o-lucy", "80.00", code=shop.code_of("li-lei"))
+    assert shop.ask(command, version=version + 1).status == 412
+    assert shop.ask(command, version=version).status == 201
+
+
+def counting_transactions(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of the batches that are decided from now on, those decided again too."""
+    sizes: list[int] = []
+    transact = Ledger._transact
+
+    def counted(ledger: Ledger, requests: Sequence[r.Request], *more: Any) -> list[r.Outcome]:
+        sizes.append(len(requests))
+        return transact(ledger, requests, *more)
+
+    monkeypatch.setattr(Ledger, "_transact", counted)
+    return sizes
+
+
+def test_a_batch_with_many_referrers_is_decided_again_only_once(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes = [shop.joins(f"referrer-{n}")["referral_code"] for n in range(12)]
+    sizes = counting_transactions(shop, monkeypatch)
+    commands: list[r.Command] = []
+    for number, code in enumerate(codes):
+        commands.append(r.Enrol(member_id=f"friend-{number}", referral_code=code))
+        commands.append(order(f"friend-{number}", f"o-{number}", "10.00"))
+    assert {outcome.status for outcome in shop.together(*commands)} == {201}
+    assert len(sizes) == 2
+    sizes.clear()
+    later = [order(f"friend-{n}", f"o-later-{n}", "10.00") for n in range(12)]
+    refunds = [
+        r.Refund(refund_id=f"f-{n}", order_id=f"o-later-{n}", amount=Decimal("10.00"))
+        for n in range(12)
+    ]
+    shop.together(*later)
+    assert {outcome.status for outcome in shop.together(*refunds)} == {201}
+    assert len(sizes) == 2  # one each: those orders brought no reward
+    firsts = [
+        r.Refund(refund_id=f"ff-{n}", order_id=f"o-{n}", amount=Decimal("10.00")) for n in range(12)
+    ]
+    shop.together(*firsts)
+    assert len(sizes) == 3
+    assert all(shop.available(f"referrer-{n}") == 0 for n in range(12))
+
+
+def test_2_7_two_who_name_each_other_with_free_orders_at_once_make_no_loop(shop: Shop) -> None:
+    for number in range(8):
+        one, two = f"one-{number}", f"two-{number}"
+        codes = {name: shop.joins(name)["referral_code"] for name in (one, two)}
+        outcomes = everyone_at_once(
+            shop,
+            [
+                order(one, f"o-{one}", "0.00", code=codes[two]),
+                order(two, f"o-{two}", "0.00", code=codes[one]),
+            ],
+        )
+        said = sorted(str(outcome.body["referral"]["reason"]) for outcome in outcomes)
+        assert said == ["None", "loop"]
