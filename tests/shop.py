@@ -396,6 +396,42 @@ class Shop:
         assert isinstance(affected, int)
         return affected
 
+    def reviews_tiers(self, member_id: str) -> int:
+        """The scheduler records the tier reviews that are due by now; answers how many events."""
+        command = r.ReviewTiers(member_id=member_id, as_of=self.clock.now)
+        affected = self.does(command)["affected"]
+        assert isinstance(affected, int)
+        return affected
+
+    def reviews_levels(self, member_id: str) -> int:
+        """The scheduler records the monthly reviews that are due by now; answers how many."""
+        command = r.ReviewLevels(member_id=member_id, as_of=self.clock.now)
+        affected = self.does(command)["affected"]
+        assert isinstance(affected, int)
+        return affected
+
+    def uses_benefit(
+        self,
+        member_id: str,
+        benefit: str,
+        use_id: str | None = None,
+        *,
+        on: str | None = None,
+        note: str | None = None,
+        actor: Actor = TILL,
+    ) -> dict[str, Any]:
+        """A member takes up what the tier, the level or the segment brings."""
+        return self.does(
+            r.UseBenefit(
+                member_id=member_id,
+                benefit=benefit,
+                use_id=use_id,
+                occurred_at=local(on) if on else None,
+                note=note,
+            ),
+            actor=actor,
+        )
+
     # Looking
 
     def member(self, member_id: str) -> dict[str, Any]:
@@ -434,6 +470,30 @@ class Shop:
         balance = self.ledger.replay(member_id, as_of=local(as_of))["balance"]
         assert isinstance(balance, dict)
         return balance
+
+    def member_then(self, member_id: str, as_of: str) -> dict[str, Any]:
+        """The member object as it stood at a local time."""
+        return self.ledger.replay(member_id, as_of=local(as_of))
+
+    def tier(self, member_id: str) -> tuple[str, str | None]:
+        """(tier, its last good day), now."""
+        tier = self.member(member_id)["tier"]
+        return tier["code"], tier["until"]
+
+    def progress(self, member_id: str) -> dict[str, Any]:
+        """What is missing to the next tier, and to keep this one, now."""
+        progress = self.member(member_id)["progress"]
+        assert isinstance(progress, dict)
+        return progress
+
+    def standing(self, member_id: str) -> tuple[str | None, str | None, str | None]:
+        """(level, segment, lifecycle), now."""
+        member = self.member(member_id)
+        return member["level"], member["segment"], member["lifecycle"]
+
+    def benefits(self, member_id: str) -> dict[str, dict[str, Any]]:
+        """What is due to the member now, by the benefit's code."""
+        return {one["code"]: one for one in self.ledger.benefits(member_id)["benefits"]}
 
     def code_of(self, member_id: str) -> str:
         """The member's referral code, to be given to friends."""
