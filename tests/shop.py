@@ -493,7 +493,7 @@ class Shop:
 
     def benefits(self, member_id: str) -> dict[str, dict[str, Any]]:
         """What is due to the member now, by the benefit's code."""
-        return {one["code"]: one for one in self.ledger.benefits(member_id)["benefits"]}
+        return {one["benefit"]: one for one in self.ledger.benefits(member_id)["benefits"]}
 
     def code_of(self, member_id: str) -> str:
         """The member's referral code, to be given to friends."""

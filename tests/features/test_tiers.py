@@ -268,7 +268,7 @@ def test_6_2_a_lost_tier_is_not_regained_by_what_was_spent_long_ago(shop: Shop) 
     assert (event.from_tier, event.to_tier, event.basis) == ("silver", "gold", "regained")
     assert (event.spend, event.repurchases) == (Decimal("10000.00"), 6)
     assert (event.needed_spend, event.needed_repurchases) == (Decimal("10000.00"), 5)
-    assert event.window_to == date(2026, 7, 6)
+    assert (event.window_from, event.window_to) == (date(2025, 7, 7), date(2026, 7, 6))
     assert shop.tier("li-lei") == ("gold", "2027-07-06")
 
 
@@ -535,7 +535,8 @@ def test_6_3_soft_landing_one_tier_down_and_the_event_says_why(shop: Shop) -> No
     shop.at("2026-06-16 00:00")
     assert shop.reviews_tiers("li-lei") == 1
     (event,) = shop.events("li-lei", "TierDowngraded")
-    assert (event.from_tier, event.to_tier) == ("diamond", "gold")
+    assert (event.tier, event.to_tier) == ("diamond", "gold")
+    assert (event.window_from, event.window_to) == (date(2025, 6, 16), date(2026, 6, 15))
     assert (event.spend, event.repurchases) == (Decimal("600.00"), 2)
     assert (event.needed_spend, event.needed_repurchases) == (Decimal("50000.00"), 12)
     assert (event.until_before, event.until) == (date(2026, 6, 15), date(2027, 6, 15))
