@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -293,6 +294,127 @@ def test_failures_6_a_return_reverses_the_totals_and_caps_stay_consumed(
     # of the day's 1000 points 900 have been earned, whatever became of them
     assert shop.buys("li-lei", "o-4", "300.00")["points"] == 100
     assert counted() == ("300.00", 1, 0)
+
+
+# Tiers and levels
+
+
+def test_failures_6_a_return_reverses_the_progress_to_the_next_tier(open_shop: OpenShop) -> None:
+    shop = open_shop(shipped("retail"))
+    shop.buys("li-lei", "o-1", "1500.00", on="2026-04-01 10:00")
+    shop.buys("li-lei", "o-2", "499.00", on="2026-04-02 10:00")
+
+    def missing() -> tuple[str, int]:
+        upcoming = shop.progress("li-lei")["next"]
+        return upcoming["missing_spend"], upcoming["missing_repurchases"]
+
+    assert missing() == ("1.00", 1)
+    shop.refunds("o-1", "f-1", "1000.00")
+    assert missing() == ("1001.00", 1)
+    shop.refunds("o-1", "f-2", "500.00")
+    assert missing() == ("1501.00", 2)  # the order of 499.00 is now his first
+    # 2,600.00 were paid in three orders; 1,100.00 and one repurchase are left of them
+    assert shop.buys("li-lei", "o-3", "601.00")["tier"]["code"] == "regular"
+    assert missing() == ("900.00", 1)
+    assert shop.buys("li-lei", "o-4", "900.00")["tier"]["code"] == "silver"
+    # and what keeps the tier, from the next day on, is reversed as well
+    shop.at("2026-05-02 12:00")
+    shop.buys("li-lei", "o-5", "800.00")
+    keep = shop.progress("li-lei")["keep"]
+    assert (keep["missing_spend"], keep["missing_repurchases"]) == ("1200.00", 1)
+    shop.refunds("o-5", "f-3", "800.00")
+    keep = shop.progress("li-lei")["keep"]
+    assert (keep["missing_spend"], keep["missing_repurchases"]) == ("2000.00", 2)
+
+
+def test_failures_6_a_tier_is_not_kept_by_orders_that_were_given_back(open_shop: OpenShop) -> None:
+    shop = open_shop(shipped("retail"))
+    for member_id in ("li-lei", "han-meimei"):
+        for number, amount in enumerate(("1.00", "1.00", "1998.00")):
+            on = f"2025-06-15 09:0{number}"
+            shop.buys(member_id, f"up-{member_id}-{number}", amount, on=on)
+        for number in range(3):
+            on = f"2026-04-0{number + 1} 10:00"
+            shop.buys(member_id, f"keep-{member_id}-{number}", "1000.00", on=on)
+    for number in range(2):
+        shop.refunds(f"keep-li-lei-{number}", f"f-{number}", "1000.00")
+    shop.at("2026-06-16 00:00")
+    assert shop.reviews_tiers("li-lei") == shop.reviews_tiers("han-meimei") == 1
+    assert shop.tier("li-lei") == ("regular", None)
+    assert shop.tier("han-meimei") == ("silver", "2027-06-15")
+
+
+def test_failures_21_an_as_of_balance_comes_with_the_tier_and_the_level_of_then(
+    open_shop: OpenShop,
+) -> None:
+    shop = open_shop(shipped("retail"))
+    shop.joins("lucy", on="2026-03-10 09:00")
+    shop.buys("lucy", "o-1", "4000.00", on="2026-03-15 10:00")
+    shop.buys("lucy", "o-2", "100.00", on="2026-03-16 10:00")
+    shop.buys("lucy", "o-3", "25.00", on="2026-04-10 10:00")
+    shop.at("2027-04-15 12:00")
+    shop.reviews_levels("lucy")
+    shop.reviews_tiers("lucy")
+    # 4,100 × 0.012 + 6 = 55.2 on 1 April; silver on 10 April, for a year
+    story = {
+        "2026-03-31 23:59": ("regular", None, "ordinary", "new", 50 + 4100),
+        "2026-04-01 00:00": ("regular", None, "active", "new", 50 + 4100),
+        "2026-04-10 09:59": ("regular", None, "active", "new", 50 + 4100),
+        "2026-04-10 10:00": ("silver", "2027-04-10", "active", "new", 50 + 4125),
+        "2027-04-01 00:00": ("silver", "2027-04-10", "ordinary", "dormant", 25),
+        "2027-04-10 23:59": ("silver", "2027-04-10", "ordinary", "dormant", 25),
+        "2027-04-11 00:00": ("regular", None, "ordinary", "dormant", 0),
+    }
+    for moment, (tier, until, level, stage, available) in story.items():
+        then = shop.member_then("lucy", moment)
+        assert (then["tier"]["code"], then["tier"]["until"]) == (tier, until), moment
+        assert (then["level"], then["lifecycle"]) == (level, stage), moment
+        assert then["balance"]["available"] == available, moment
+    # what was then stays so, whatever becomes of her
+    shop.buys("lucy", "o-4", "60000.00")
+    for moment, (tier, until, level, _, _) in story.items():
+        then = shop.member_then("lucy", moment)
+        assert (then["tier"]["code"], then["tier"]["until"]) == (tier, until), moment
+        assert then["level"] == level, moment
+
+
+@pytest.mark.parametrize("recorded", list(permutations(range(4))), ids=str)
+def test_failures_24_the_tier_is_the_same_in_whatever_order_the_orders_are_heard_of(
+    open_shop: OpenShop, recorded: tuple[int, ...]
+) -> None:
+    shop = open_shop(shipped("retail"))
+    # 600, 1,400 with one repurchase, 1,999.99 with two, and 2,000 with the last: silver
+    amounts = ("600.00", "800.00", "599.99", "0.01")
+    for number in recorded:
+        shop.buys("li-lei", f"o-{number}", amounts[number], on=f"2026-04-0{number + 1} 10:00")
+    assert shop.member("li-lei")["tier"] == {
+        "code": "silver", "since": "2026-04-04", "until": "2027-04-04", "extended": False,
+    }  # fmt: skip
+
+
+def test_failures_24_every_tier_is_found_by_figures_that_just_reach_it(
+    open_shop: OpenShop,
+) -> None:
+    shop = open_shop(shipped("retail"))
+    for member_id, repurchases, spend, tier in (
+        ("anna", 2, "1999.99", "regular"),
+        ("bob", 1, "2000.00", "regular"),
+        ("cleo", 2, "2000.00", "silver"),
+        ("dan", 5, "9999.99", "silver"),
+        ("eve", 4, "10000.00", "silver"),
+        ("fay", 5, "10000.00", "gold"),
+        ("gus", 12, "49999.99", "gold"),
+        ("hal", 11, "50000.00", "gold"),
+        ("ida", 12, "50000.00", "diamond"),
+    ):
+        shop.joins(member_id, on="2026-04-01 09:00")
+        for number in range(repurchases):
+            on = f"2026-04-02 10:{number:02}"
+            shop.buys(member_id, f"o-{member_id}-{number}", "0.01", on=on)
+        rest = Decimal(spend) - Decimal("0.01") * repurchases
+        answer = shop.buys(member_id, f"o-{member_id}-last", str(rest), on="2026-04-03 10:00")
+        assert answer["tier"]["code"] == tier, member_id
+        assert shop.member(member_id)["tier"]["code"] == tier, member_id
 
 
 # Policies, cents, rewards

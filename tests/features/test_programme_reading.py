@@ -281,6 +281,79 @@ def test_two_tiers_with_the_same_figures_are_one_too_many() -> None:
     assert "has the same figures" in errors_of(text)[0][2]
 
 
+LADDER = """\
+[[tiers]]
+code = "regular"
+[[tiers]]
+code = "gold"
+spend = "10.00"
+"""
+
+
+@pytest.mark.parametrize(
+    ("extra", "line", "path", "says"),
+    [
+        (
+            'extension = { repurchases = 6, months = 13 }\n',
+            9, "tiers[gold].extension.months", "write at most months = 12",
+        ),
+        (
+            '[[tiers]]\ncode = "silver"\nspend = "9.99"\n',
+            11, "tiers[silver].spend", "tiers stand lowest first",
+        ),
+        (
+            '[[benefits]]\ncode = "gift"\ntiers = ["regular", "goldd"]\n',
+            11, "benefits[gift].tiers[#2]", 'no tier of code "goldd"; did you mean "gold"?',
+        ),
+        (
+            '[[benefits]]\ncode = "gift"\nlevels = ["core"]\n'
+            '[levels]\nbands = [ { code = "low", from = 0 } ]\n',
+            11, "benefits[gift].levels[#1]", 'no level of code "core"',
+        ),
+        (
+            '[[benefits]]\ncode = "gift"\nsegments = ["core"]\n[segments]\n',
+            11, "benefits[gift].segments[#1]", 'no segment of code "core"',
+        ),
+        ('[[benefits]]\ncode = "gift"\n', 9, "benefits[gift]", "nobody has benefit"),
+        (
+            '[[benefits]]\ncode = "gift"\ntiers = ["gold"]\nevery = "week"\n',
+            12, "benefits[gift].every", "one of",
+        ),
+        (
+            '[[benefits]]\ncode = "gift"\ntiers = ["gold"]\ntimes = -1\n',
+            12, "benefits[gift].times", "-1 is negative",
+        ),
+        (
+            2 * '[[benefits]]\ncode = "gift"\ntiers = ["gold"]\n',
+            13, "benefits[gift].code", "is taken already, in line 10",
+        ),
+        (
+            '[levels]\nbands = [\n  { code = "low", from = 0 },\n'
+            '  { code = "high", from = 0 },\n]\n',
+            12, "levels.bands[high].from", "each from a higher score",
+        ),
+        (
+            '[levels]\nspend_weight = "0.7"\nactivity_weight = "0.4"\n'
+            'bands = [ { code = "low", from = 0 } ]\n',
+            11, "levels.activity_weight", 'write activity_weight = "0.3"',
+        ),
+    ],
+)  # fmt: skip
+def test_6_7_mistakes_in_tiers_levels_and_benefits_are_named_with_line_and_mend(
+    extra: str, line: int, path: str, says: str
+) -> None:
+    (found,) = errors_of(SMALLEST + LADDER + extra)
+    assert found[:2] == (line, path)
+    assert says in found[2]
+
+
+def test_an_extension_needs_a_tier_that_can_be_reached() -> None:
+    text = SMALLEST + ('[[tiers]]\ncode = "regular"\nextension = { repurchases = 6, months = 3 }\n')
+    (found,) = errors_of(text)
+    assert found[:2] == (6, "tiers[regular].extension")
+    assert "add spend or repurchases to the tier, or remove extension" in found[2]
+
+
 def test_pending_points_need_a_return_window() -> None:
     text = SMALLEST + "[points]\npending = true\n"
     assert errors_of(text)[0][:2] == (5, "points.pending")

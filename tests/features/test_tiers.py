@@ -856,7 +856,7 @@ def test_6_4_what_a_refund_took_is_missing_at_the_end(shop: Shop) -> None:
 def test_6_4_a_late_order_turns_a_downgrade_into_a_renewal(shop: Shop) -> None:
     gold_lost_with_nine_thousand(shop)
     shop.at("2026-06-20 12:00")
-    answer = buys(shop, ("2026-06-11", "1000.00"))
+    answer = buys(shop, ("2026-06-09", "1000.00"))
     (event,) = shop.events("li-lei", "TierRenewed")
     assert (event.occurred_at, event.until) == (midnight("2026-06-16"), date(2027, 6, 15))
     assert event.corrects == version_of(shop, "TierDowngraded")
@@ -868,13 +868,36 @@ def test_6_4_a_late_order_turns_a_downgrade_into_a_renewal(shop: Shop) -> None:
     assert shop.reviews_tiers("li-lei") == 0
 
 
+def test_6_4_a_late_order_may_be_the_latest_of_all_and_still_corrects_the_review(
+    shop: Shop,
+) -> None:
+    gold_lost_with_nine_thousand(shop)
+    shop.at("2026-06-20 12:00")
+    # after every other order, and before the end of the window that has been reviewed
+    buys(shop, ("2026-06-11", "1000.00"))
+    assert [change[0] for change in changes(shop, *REVIEW_TOPICS)] == ["Downgraded", "Renewed"]
+    assert shop.tier("li-lei") == ("gold", "2027-06-15")
+
+
+def test_6_4_an_upgrade_that_a_late_order_brings_comes_before_a_correction(shop: Shop) -> None:
+    gold_lost_with_nine_thousand(shop)
+    shop.at("2026-06-20 12:00")
+    buys(shop, ("2026-06-18", "0.01"))
+    # the twelve months to the order of the 18th hold 10,000.01 now: it regains gold
+    buys(shop, ("2026-06-11", "1000.00"))
+    event = shop.events("li-lei", "TierUpgraded")[-1]
+    assert (event.occurred_at, event.basis) == (local("2026-06-18 10:00"), "regained")
+    assert [change[0] for change in changes(shop, *REVIEW_TOPICS)] == ["Downgraded"]
+    assert shop.tier("li-lei") == ("gold", "2027-06-18")
+
+
 def test_6_4_a_late_order_turns_a_downgrade_into_an_extension(shop: Shop) -> None:
     becomes(shop, "gold")
     buys(shop, *small("2026-01", 5))
     shop.at("2026-06-20 12:00")
     shop.reviews_tiers("li-lei")
     assert shop.tier("li-lei") == ("silver", "2027-06-15")
-    buys(shop, ("2026-06-10", "10.00"))
+    buys(shop, ("2025-12-31", "10.00"))
     (event,) = shop.events("li-lei", "TierExtended")
     assert (event.occurred_at, event.until) == (midnight("2026-06-16"), date(2026, 9, 15))
     assert event.corrects == version_of(shop, "TierDowngraded")
@@ -892,7 +915,7 @@ def test_6_4_a_late_order_turns_an_extension_into_a_renewal(shop: Shop) -> None:
     buys(shop, *small("2026-01", 6))
     shop.at("2026-06-20 12:00")
     shop.reviews_tiers("li-lei")
-    buys(shop, ("2026-06-10", "9940.00"))
+    buys(shop, ("2025-12-31", "9940.00"))
     (event,) = shop.events("li-lei", "TierRenewed")
     assert (event.occurred_at, event.until) == (midnight("2026-06-16"), date(2027, 6, 15))
     assert event.corrects == version_of(shop, "TierExtended")
@@ -916,7 +939,7 @@ def test_6_4_only_a_better_outcome_is_recorded(
     shop.at("2026-06-20 12:00")
     shop.reviews_tiers("li-lei")
     before = changes(shop)
-    buys(shop, ("2026-06-10", late))
+    buys(shop, ("2025-12-31", late))
     assert changes(shop) == before
 
 
@@ -938,7 +961,7 @@ def test_6_4_reviews_due_after_a_correction_are_recorded_at_once(shop: Shop) -> 
     shop.at("2027-12-01 12:00")
     shop.reviews_tiers("li-lei")
     assert shop.tier("li-lei") == ("regular", None)
-    buys(shop, ("2026-01-20", "1000.00"))  # 2,000 and 2 in the window, after all
+    buys(shop, ("2026-01-05", "1000.00"))  # 2,000 and 2 in the window, after all
     assert changes(shop, *REVIEW_TOPICS) == [
         ("Downgraded", midnight("2026-06-16"), None),
         ("Renewed", midnight("2026-06-16"), date(2027, 6, 15)),
@@ -971,7 +994,7 @@ def extended_and_then_lost(shop: Shop) -> None:
 
 def test_6_4_of_two_reviews_whose_windows_hold_it_the_latest_is_re_examined(shop: Shop) -> None:
     extended_and_then_lost(shop)
-    buys(shop, ("2026-06-10", "9940.00"))
+    buys(shop, ("2025-12-31", "9940.00"))
     (event,) = shop.events("li-lei", "TierRenewed")
     assert event.corrects == version_of(shop, "TierDowngraded")
     assert (event.occurred_at, event.until) == (midnight("2026-09-16"), date(2027, 9, 15))
@@ -996,7 +1019,7 @@ def test_6_4_the_rules_that_decided_a_review_decide_it_again(shop: Shop) -> None
     stricter = ladder(keep={"spend": "12000.00", "repurchases": 5})
     shop.publish(shipped("retail", tiers=stricter), "2026-06-17 00:00")
     shop.at("2026-06-20 12:00")
-    buys(shop, ("2026-06-11", "1000.00"))
+    buys(shop, ("2026-06-09", "1000.00"))
     (event,) = shop.events("li-lei", "TierRenewed")
     assert (event.programme_version, event.needed_spend) == (1, Decimal("10000.00"))
 
@@ -1004,9 +1027,9 @@ def test_6_4_the_rules_that_decided_a_review_decide_it_again(shop: Shop) -> None
 def test_6_4_a_late_order_repeated_corrects_once(shop: Shop) -> None:
     gold_lost_with_nine_thousand(shop)
     shop.at("2026-06-20 12:00")
-    first = buys(shop, ("2026-06-11", "1000.00"))
+    first = buys(shop, ("2026-06-09", "1000.00"))
     before = shop.everything_stored()
-    assert buys(shop, ("2026-06-11", "1000.00")) == first
+    assert buys(shop, ("2026-06-09", "1000.00")) == first
     assert shop.everything_stored() == before
 
 
