@@ -109,6 +109,53 @@ def test_7_missed_months_are_caught_up_in_order_each_as_of_its_own_day(shop: Sho
     ]
 
 
+def test_7_reviews_in_time_and_caught_up_find_the_same(shop: Shop) -> None:
+    together = ("lucy", "lily")
+    for member_id in together:
+        shop.joins(member_id, on="2025-12-15 09:00")
+    for count, month in enumerate(f"20{26 + n // 12}-{n % 12 + 1:02}" for n in range(36)):
+        if month >= "2026-05":
+            shop.at(f"{month}-28 12:00")
+        for member_id in together:
+            if count % 7 < 3:  # three months of buying, four of silence
+                amount = f"{900 + 130 * (count % 11)}.50"
+                buys(shop, (f"{month}-20", amount), (f"{month}-22", "20.00"), member_id=member_id)
+            if count % 3 == 0:
+                acts(shop, f"{month}-25", f"{month}-26", member_id=member_id)
+        if month >= "2026-05":
+            shop.reviews_levels("lucy")  # lily is forgotten, until the end
+    shop.at("2029-01-15 12:00")
+    found = []
+    for member_id in together:
+        shop.reviews_levels(member_id)
+        events = shop.events(member_id, "LevelReviewed")
+        assert len(events) == 37
+        found.append(
+            [
+                (e.on, e.level, e.score, e.segment, e.lifecycle, e.spend, e.orders, e.activities)
+                for e in events
+            ]
+        )
+    assert found[0] == found[1]
+    assert len({one[1] for one in found[0]}) > 2
+    assert {one[4] for one in found[0]} >= {"new", "growing", "lapsing", "won_back", "stable"}
+
+
+def test_7_a_new_review_day_counts_from_when_the_rules_say_so(shop: Shop) -> None:
+    shop.joins("lucy", on="2026-04-20 09:00")
+    shop.joins("lily", on="2026-04-20 09:00")
+    shop.publish(shipped("retail", levels={"review_day": 15}), "2026-06-10 00:00")
+    for now in ("2026-05-05", "2026-06-05", "2026-06-20", "2026-07-20"):
+        shop.at(f"{now} 12:00")
+        shop.reviews_levels("lucy")  # in time
+    shop.reviews_levels("lily")  # caught up
+    days = [
+        [event.on.isoformat() for event in shop.events(member_id, "LevelReviewed")]
+        for member_id in ("lucy", "lily")
+    ]
+    assert days[0] == days[1] == ["2026-05-01", "2026-06-01", "2026-06-15", "2026-07-15"]
+
+
 def test_7_a_repeated_review_changes_nothing(shop: Shop) -> None:
     shop.joins("lucy", on="2026-04-10 09:00")
     assert shop.reviews_levels("lucy") == 1

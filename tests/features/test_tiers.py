@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from shop import OpenShop, Shop, campaign, local, order, rows, rules, shipped
 
+from ledger import requests as r
 from ledger.programme import shipped_text
 from ledger.programme.model import Programme
 from scheduler.jobs import run_job
@@ -145,6 +146,19 @@ def test_6_1_a_refund_belongs_to_its_orders_date(
     assert [change[0] for change in changes(shop, *REVIEW_TOPICS)] == [kind]
 
 
+def test_6_1_when_the_first_orders_are_given_back_the_next_is_no_repurchase(shop: Shop) -> None:
+    becomes(shop, "silver")
+    buys(shop, *small("2026-01", 2, "1000.00"))
+    for number, amount in enumerate(REACHING["silver"]):
+        shop.refunds(f"up-2025-06-15-{number}-li-lei", f"f-{number}", amount)
+    shop.at("2026-06-16 00:00")
+    assert shop.reviews_tiers("li-lei") == 1
+    # 2,000 in the window, but the first of the two is now the earliest of his life
+    (event,) = shop.events("li-lei", *REVIEW_TOPICS)
+    assert (event.spend, event.repurchases) == (Decimal("2000.00"), 1)
+    assert shop.tier("li-lei") == ("regular", None)
+
+
 # 6.2 Upgrades
 
 
@@ -236,6 +250,16 @@ def test_6_without_tiers_nobody_has_one_and_none_is_reviewed(open_shop: OpenShop
     assert shop.member("li-lei")["tier"] is None
     assert shop.reviews_tiers("li-lei") == 0
     assert changes(shop) == []
+
+
+def test_6_2_where_tiers_are_new_what_was_spent_before_them_counts(open_shop: OpenShop) -> None:
+    shop = open_shop(rules())
+    shop.publish(rules(tiers=ladder()), "2026-04-01 00:00")
+    buys(shop, *small("2026-03", 3, "1000.00"))
+    assert shop.tier("li-lei") == ("regular", None)
+    assert buys(shop, ("2026-04-01", "0.01"))["tier"]["code"] == "silver"
+    (event,) = shop.events("li-lei", "TierUpgraded")
+    assert (event.spend, event.repurchases) == (Decimal("3000.01"), 3)
 
 
 # 6.2 A tier once lost
@@ -367,6 +391,27 @@ def test_6_2_what_a_late_upgrade_brings_counts_from_its_day_for_what_is_recorded
     assert buys(shop, ("2026-02-01 09:59", "10.00"))["points"] == 10
     assert buys(shop, ("2026-02-01 10:01", "10.00"))["points"] == 20
     assert shop.available("li-lei") == 1000 + 1 + 1 + 999 + 10 + 20  # what was decided stands
+
+
+def test_6_2_the_rules_of_the_order_that_reaches_decide_a_late_upgrade(shop: Shop) -> None:
+    stricter = ladder()
+    stricter[1] = {**stricter[1], "spend": "5000.00"}
+    shop.publish(shipped("retail", tiers=stricter), "2026-03-01 00:00")
+    buys(shop, ("2026-01-10", "1000.00"), ("2026-02-10", "500.00"), ("2026-03-10", "400.00"))
+    # 2,000 are there on 10 March only, when silver needs 5,000
+    buys(shop, ("2026-02-01", "100.00"))
+    assert changes(shop) == []
+    assert shop.tier("li-lei") == ("regular", None)
+
+
+def test_6_2_a_late_upgrade_whose_year_is_over_stands_until_its_review(shop: Shop) -> None:
+    buys(shop, ("2025-01-10", "1000.00"), ("2025-02-10", "500.00"))
+    buys(shop, ("2025-01-20", "500.00"))
+    assert shop.tier("li-lei") == ("silver", "2026-02-10")
+    assert shop.reviews_tiers("li-lei") == 1
+    assert shop.tier("li-lei") == ("regular", None)
+    assert shop.member_then("li-lei", "2026-02-10 12:00")["tier"]["code"] == "silver"
+    assert shop.member_then("li-lei", "2026-02-11 00:00")["tier"]["code"] == "regular"
 
 
 # 6.2 Validity, 6.3 reviews: dates as before, do, after
@@ -703,6 +748,47 @@ def test_6_3_the_job_finds_who_is_due(shop: Shop) -> None:
     assert run_job(shop.ledger, "review-tiers", shop.clock.now)["affected"] == 2
     assert run_job(shop.ledger, "review-tiers", shop.clock.now)["affected"] == 0
     assert [shop.tier(one)[0] for one in ("li-lei", "han-meimei", "lucy")] == ["regular"] * 3
+
+
+def test_6_3_a_run_for_an_earlier_moment_does_what_was_due_then(shop: Shop) -> None:
+    becomes(shop, "diamond")
+    shop.at("2028-07-01 12:00")
+    for as_of, due, tier in (
+        ("2026-06-15 23:59", 0, "diamond"),
+        ("2027-06-15 23:59", 1, "gold"),
+        ("2027-06-16 00:00", 1, "silver"),
+    ):
+        answer = shop.does(r.ReviewTiers(member_id="li-lei", as_of=local(as_of)))
+        assert (answer["affected"], shop.tier("li-lei")[0]) == (due, tier)
+
+
+def test_6_3_reviews_in_time_and_caught_up_find_the_same(shop: Shop) -> None:
+    together = ("li-lei", "han-meimei")
+    for member_id in together:
+        becomes(shop, "diamond", member_id=member_id)
+    for month in (f"20{25 + n // 12}-{n % 12 + 1:02}" for n in range(6, 48)):  # from July 2025
+        if month >= "2026-05":
+            shop.at(f"{month}-28 12:00")
+        for member_id in together:
+            shop.buys(member_id, f"o-{month}-{member_id}", "170.00", on=f"{month}-20 10:00")
+        if month >= "2026-05":
+            shop.reviews_tiers("li-lei")  # hers are forgotten, until the end
+    shop.at("2029-07-01 12:00")
+    for member_id in together:
+        shop.reviews_tiers(member_id)
+    in_time, caught_up = (changes(shop, *REVIEW_TOPICS, member_id=one) for one in together)
+    # twelve orders a year of 170.00: 2,040 keep silver, and six repurchases prolong the others
+    assert (
+        in_time
+        == caught_up
+        == [
+            ("Extended", midnight("2026-06-16"), date(2026, 9, 15)),
+            ("Downgraded", midnight("2026-09-16"), date(2027, 9, 15)),
+            ("Extended", midnight("2027-09-16"), date(2027, 12, 15)),
+            ("Downgraded", midnight("2027-12-16"), date(2028, 12, 15)),
+            ("Renewed", midnight("2028-12-16"), date(2029, 12, 15)),
+        ]
+    )
 
 
 @pytest.mark.parametrize(
