@@ -271,6 +271,15 @@ def test_6_2_progress_counts_repurchases_and_what_was_given_back(shop: Shop) -> 
     assert shop.progress("lucy")["next"]["missing_repurchases"] == 2
 
 
+def test_6_2_progress_as_of_a_past_moment_is_that_of_then(shop: Shop) -> None:
+    before = shop.member_then("li-lei", "2026-04-15 09:03")["progress"]
+    # four orders of 1.00: 1,996 to silver
+    assert before["next"]["summary"] == "1996.00 more and you are Silver"
+    assert before["keep"] is None
+    after = shop.member_then("li-lei", "2026-04-15 09:05")["progress"]
+    assert (after["next"]["code"], after["keep"]["by"]) == ("diamond", "2027-04-15")
+
+
 def test_6_2_at_the_top_there_is_no_next_tier(shop: Shop) -> None:
     for number, amount in enumerate(["1.00"] * 12 + ["49988.00"]):
         shop.buys("han-meimei", f"up-hers-{number}", amount, on=f"2026-04-15 09:{number:02}")

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from shop import OpenShop, Shop, campaign, local, rows, rules, shipped
 
+from projections.history import history_page
+from projections.runner import catch_up
 from scheduler.jobs import run_job
 
 LOWEST = {"code": "ordinary", "from": 0}
@@ -735,3 +737,16 @@ def test_7_history_keeps_old_levels_segments_and_stages(shop: Shop) -> None:
         # nothing since 1 June; 4,000 is too much for the segment "dormant"
         "2026-12-01 00:00": ("active", "basic", "dormant"),
     }
+
+
+def test_7_a_review_can_be_read_out_in_both_languages(shop: Shop) -> None:
+    lucy_is_core_since_april(shop)
+    catch_up(shop.database)
+    entries = history_page(shop.database, "lucy")["entries"]
+    entry = next(one for one in entries if one["event"] == "LevelReviewed")
+    assert entry["occurred_at"] == "2026-04-01T00:00:00+08:00"
+    for figure in ("core", "101"):
+        assert figure in entry["summary"], entry["summary"]
+    assert "101" in entry["summary_zh"]
+    assert not entry["summary_zh"].isascii()
+    assert (entry["points"], entry["balance_before"]) == (0, entry["balance_after"])

@@ -19,6 +19,8 @@ from shop import OpenShop, Shop, campaign, local, order, rows, rules, shipped
 from ledger import requests as r
 from ledger.programme import shipped_text
 from ledger.programme.model import Programme
+from projections.history import history_page
+from projections.runner import catch_up
 from scheduler.jobs import run_job
 
 REACHING = {
@@ -1128,3 +1130,49 @@ def test_6_upgrades_and_reviews_come_right_within_one_batch(shop: Shop) -> None:
     )
     assert [outcome.body["tier"]["code"] for outcome in outcomes] == ["regular"] * 5 + ["gold"]
     assert changes(shop) == [("Upgraded", local("2026-04-06 10:00"), date(2027, 4, 6))]
+
+
+# What the service desk can read
+
+
+def test_6_4_what_was_known_before_a_correction_can_still_be_asked(shop: Shop) -> None:
+    gold_lost_with_nine_thousand(shop)
+    shop.at("2026-06-20 12:00")
+    buys(shop, ("2026-06-09", "1000.00"))
+    then = local("2026-06-17 12:00")
+    assert shop.ledger.replay("li-lei", as_of=then)["tier"]["code"] == "gold"
+    known = shop.ledger.replay("li-lei", as_of=then, known_at=local("2026-06-19 12:00"))
+    assert known["tier"]["code"] == "silver"
+
+
+def test_6_every_change_of_a_tier_can_be_read_out_in_both_languages(shop: Shop) -> None:
+    becomes(shop, "gold")
+    buys(shop, *small("2026-01", 6))
+    shop.at("2026-09-20 12:00")
+    shop.reviews_tiers("li-lei")  # extended, and then lost
+    buys(shop, ("2025-12-31", "9940.00"))  # no, renewed
+    catch_up(shop.database)
+    entries = history_page(shop.database, "li-lei")["entries"]
+    said = {entry["event"]: entry for entry in entries if entry["event"] in TIER_TOPICS}
+    assert list(said) == ["TierUpgraded", "TierExtended", "TierDowngraded", "TierRenewed"]
+    for topic, figures in (
+        ("TierUpgraded", ("gold", "10000.00", "2026-06-15")),
+        ("TierExtended", ("gold", "2026-09-15", "6")),
+        ("TierDowngraded", ("gold", "silver", "60.00")),
+        ("TierRenewed", ("gold", "10000.00", "2027-09-15")),
+    ):
+        for figure in figures:
+            assert figure in said[topic]["summary"].lower(), said[topic]["summary"]
+        assert not said[topic]["summary_zh"].isascii()
+        assert said[topic]["points"] == 0
+        assert said[topic]["balance_before"] == said[topic]["balance_after"]
+    assert said["TierRenewed"]["corrects"] == said["TierDowngraded"]["version"]
+    assert said["TierDowngraded"]["occurred_at"] == "2026-09-16T00:00:00+08:00"
+
+
+def test_6_3_always_counts_a_late_repurchase_as_well(open_shop: OpenShop) -> None:
+    shop = open_shop(always())
+    becomes(shop, "gold")
+    buys(shop, *small("2026-01", 5))
+    buys(shop, ("2025-12-31", "10.00"))
+    assert shop.tier("li-lei") == ("gold", "2026-09-15")
