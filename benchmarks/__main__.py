@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick]`: measure everything that issue 2 sets a target for.
+"""`python -m benchmarks [--quick]`: measure everything that has a target.
 
 Starts the service itself, on data that is thrown away afterwards; loopback only, bounded in time.
 """
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from benchmarks import bare_postgres, importing, long_history, machine, report, tills
+from benchmarks import bare_postgres, importing, long_history, machine, report, reviews, tills
 from benchmarks.orders import ROOT, order_file
 from benchmarks.report import Figure
 from benchmarks.service import Service, running_service
@@ -22,7 +22,7 @@ from jifen.postgres_home import open_home
 from ledger.ledger import Ledger
 from ledger.store.database import Database
 
-PARTS: Final = ("import", "tills", "pgbench", "history")
+PARTS: Final = ("import", "tills", "pgbench", "history", "reviews")
 DEFAULT_JSON: Final = ROOT / "var" / "benchmarks.json"
 
 
@@ -75,6 +75,8 @@ def _part(
     if part == "pgbench":
         pgbench = open_home(service.data_dir).programs / "pgbench"
         return bare_postgres.measure(pgbench, url, folder, seconds=3 if options.quick else 10)
+    if part == "reviews":
+        return reviews.measure(url, members=5_000 if options.quick else 100_000)
     database = Database(url, application_name="jifen benchmark")
     try:
         return long_history.measure(Ledger(database), rounds=100 if options.quick else 300)
