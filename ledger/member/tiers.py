@@ -66,16 +66,15 @@ def _upgrade_by_late_order(member: Member, at: Circumstances) -> None:
     if not any(_may_reach(member, version.programme) for version in at.programmes.versions):
         return
     orders = orders_in_time(member)
-    for count, order in enumerate(orders, start=1):
-        if order.occurred_at < at.occurred_at:
+    for moment in sorted({order.occurred_at for order in orders}):
+        then = at.under_rules_of(moment)
+        if moment < at.occurred_at or not then.programme.tiers:
             continue
-        then = at.under_rules_of(order.occurred_at)
-        if not then.programme.tiers:
-            continue
+        by_then = [order for order in orders if order.occurred_at <= moment]
         tiers = _above(member, then.programme)
-        tier, found, window = _reached(member, tiers, orders[:count], order)
+        tier, found, window = _reached(member, tiers, by_then, by_then[-1])
         if tier is not None:
-            _record_upgrade(member, tier, found, order.order_id, then, window)
+            _record_upgrade(member, tier, found, by_then[-1].order_id, then, window)
 
 
 def _may_reach(member: Member, programme: Programme) -> bool:
