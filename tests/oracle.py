@@ -1,6 +1,6 @@
 """An independent oracle for the points ledger: plain, slow, and written from the text alone.
 
-It is written from PROGRAMME.md (sections 1–5, the daily cap of 2.2, late data of 3.6, the guard
+It is written from PROGRAMME.md (sections 1–7, the daily cap of 2.2, late data of 3.6, the guard
 rails of 10 on referees and refunds), API.md (result codes) and retail.toml (the form of the
 rules), and knows nothing of the product's code. What a lot holds is recomputed from all its
 movements. Every change goes through `change`, `append` or `put`, which write down how to undo it:
@@ -11,8 +11,8 @@ Where the text is silent it follows docs/decisions.md; where neither speaks, `AM
 what was chosen.
 
 Not modelled (it comes later or lies elsewhere): the rewards catalogue, coupon use and limits,
-tier, level and segment reviews (there are hooks: `set_level` and its kin), merges, the guard rails
-on redemptions, approval, finance.
+benefits of tiers (6.5), merges, the guard rails on redemptions, approval, finance. Hooks
+(`set_level` and its kin) put a member where no review has: for examples that are about points.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import math
 import re
 from calendar import monthrange
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -300,6 +300,50 @@ AMBIGUITIES: tuple[Ambiguity, ...] = (
         "later",
         "by recording only",
     ),
+    # ---- tiers
+    Ambiguity(
+        "PROGRAMME 6.2 which moments are tested",
+        "those of all recorded orders, of amount 0 or fully refunded ones too; each by the version "
+        "in force at it",
+        "of counting orders only; all by the version of the order just recorded",
+    ),
+    Ambiguity(
+        "PROGRAMME 6.2 a late order of before the tier was lost",
+        "at a moment before the day of the loss a lost tier can't be reached, neither by lifetime "
+        "totals nor by keep figures",
+        "lifetime totals still count for those moments",
+    ),
+    Ambiguity(
+        "PROGRAMME 6.3 always",
+        "tested at every order recorded, against the orders known of the validity; dated by the "
+        "earliest order with which the repurchases are reached; a validity that a late review "
+        "begins is tested at the next order; at its end the grace rule holds if still unused",
+        "dated by the order just recorded; tested by the review too",
+    ),
+    Ambiguity(
+        "PROGRAMME 6.4 re-examination",
+        "of the review that stands (a correction replaces what it corrects, and what came after); "
+        "by the rules that decided it; not where an upgrade has been recorded since; its own order "
+        "may also be one of amount 0",
+        "by rules published since with an earlier effective time",
+    ),
+    Ambiguity(
+        "API tier.since",
+        "the local date of the upgrade or downgrade to it, the enrolment's for the first; renewals "
+        "and extensions leave it",
+        "the first day of the validity",
+    ),
+    # ---- levels, segments, lifecycle
+    Ambiguity(
+        "PROGRAMME 7 review day changed from one version to another",
+        "every day that is the review day of the version in force at its midnight is one",
+        "one a calendar month",
+    ),
+    Ambiguity(
+        "PROGRAMME 7 a section switched on after reviews without it",
+        "until the next review a member stands where everybody starts",
+        "null until then",
+    ),
     Ambiguity(
         "API adjustments over the limit",
         "approval_required, nothing booked (the product answers 202 and waits)",
@@ -336,6 +380,7 @@ class Result:
     status: str | None = None  # of a redemption
     reason: str | None = None  # of an activity over a cap
     referral: tuple[str, str | None] | None = None  # (accepted or refused, why) of a code sent
+    tier: tuple[str, str] | None = None  # (from, to) where the order brought an upgrade
 
 
 # ---------------------------------------------------------------------------------- the history
@@ -438,8 +483,66 @@ class Reward:
     referrer: Member
     lot: Lot | None
     points: int
-    month: tuple[int, int]
+    day: date
     reversed: bool = False
+
+    @property
+    def month(self) -> tuple[int, int]:
+        """The calendar month that it counts in."""
+        return (self.day.year, self.day.month)
+
+
+@dataclass(frozen=True)
+class TierHeld:
+    """PROGRAMME 6: where a member stands on the ladder, and which tiers were lost when."""
+
+    code: str
+    since: date
+    until: date | None  # the last good day; the first tier has none
+    extended: bool = False  # this validity has had its grace extension
+    lost: Mapping[str, date] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TierEvent:
+    """PROGRAMME 6: upgraded, renewed, extended or downgraded."""
+
+    kind: str
+    from_tier: str
+    to_tier: str
+    occurred_at: datetime
+    until: date | None
+    corrects: int | None = None  # the place of the event that it corrects
+
+
+@dataclass(frozen=True)
+class TierReview:
+    """PROGRAMME 6.3: a review that stands, with all that 6.4 needs to decide it again."""
+
+    event: int  # its place among the member's tier events
+    at: datetime
+    ladder: Sequence[Rules]
+    before: TierHeld
+    outcome: str
+
+
+OUTCOMES = ("downgraded", "extended", "renewed")  # from worst to best
+
+
+@dataclass(frozen=True)
+class LevelReview:
+    """PROGRAMME 7: what the review of one day found; None where a section is off."""
+
+    on: date
+    level: str | None
+    score: int | None
+    segment: str | None
+    lifecycle: str | None
+    spend: Decimal
+    orders: int
+    repurchases: int
+    activities: int
+    activities_30d: int
 
 
 @dataclass
@@ -464,8 +567,12 @@ class Member:
     activities: list[ActivityRecord] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)  # in the order of recording
     redemptions: list[Redemption] = field(default_factory=list)  # in the order of recording
-    # hooks for what reviews would decide: (since, kind, code)
+    # (since, kind, code) of tier, level, segment, lifecycle, in the order of recording
     standings: list[tuple[datetime, str, str]] = field(default_factory=list)
+    tier: TierHeld | None = None  # none before the first tier event
+    tier_events: list[TierEvent] = field(default_factory=list)
+    tier_reviews: list[TierReview] = field(default_factory=list)  # those that stand
+    level_reviews: list[LevelReview] = field(default_factory=list)
 
     def reserved(self) -> int:
         """Points in reservations."""
@@ -484,6 +591,7 @@ class Order:
     member: Member
     amount: Decimal
     occurred_at: datetime
+    day: date  # the local date of occurred_at
     exact: Fraction  # eligible × rate × multipliers, unrounded
     spend_granted: int
     bonus_granted: int
@@ -494,6 +602,11 @@ class Order:
     reward: Reward | None = None
 
     fully_refunded: bool = False
+
+    @property
+    def net(self) -> Decimal:
+        """PROGRAMME 6.1: amount less refunds, which belong to the order's date."""
+        return self.amount - self.refunded
 
     @property
     def granted(self) -> int:
@@ -623,6 +736,104 @@ def digits_of(phone: str | None) -> str:
     return "".join(sign for sign in phone or "" if sign.isdigit())
 
 
+def meets(found: tuple[Decimal, int], needed: Rules) -> bool:
+    """PROGRAMME 6: both figures, spend and repurchases, are reached."""
+    spend, repurchases = found
+    return exact(spend) >= exact(needed.get("spend", "0")) and repurchases >= int(
+        needed.get("repurchases", 0)
+    )
+
+
+def keep_figures(tier: Rules) -> Rules:
+    """PROGRAMME 6.3: what keeps a tier; omitted, what reaches it."""
+    figures: Rules = tier.get("keep", tier)
+    return figures
+
+
+def score_of(levels: Rules, spend: Decimal, orders: int, activities: int) -> int:
+    """PROGRAMME 7.1: round_half_up(0.6 × S + 0.4 × I)."""
+    s = exact(spend) / exact(levels.get("spend_per_point", "50"))
+    s += orders * int(levels.get("points_per_order", 5))
+    i = activities * int(levels.get("points_per_activity", 5))
+    weighed = exact(levels.get("spend_weight", "0.6")) * s
+    weighed += exact(levels.get("activity_weight", "0.4")) * i
+    return math.floor(weighed + Fraction(1, 2))
+
+
+def level_of(levels: Rules, score: int) -> str:
+    """PROGRAMME 7.1: the highest band that the score reaches."""
+    reached = [band for band in levels["bands"] if int(band["from"]) <= score]
+    return str(max(reached, key=lambda band: int(band["from"]))["code"])
+
+
+def segment_of(
+    segments: Rules,
+    on: date,
+    joined: date,
+    spend: Decimal,
+    repurchases: int,
+    activities_30d: int,
+    idle: bool,
+) -> str:
+    """PROGRAMME 7.2: the first that matches; an omitted one matches nobody."""
+    for name in ("core", "potential"):
+        figures = segments.get(name)
+        if (
+            figures is not None
+            and meets((spend, repurchases), figures)
+            and activities_30d >= int(figures.get("activities_30d", 0))
+        ):
+            return name
+    figures = segments.get("dormant")
+    if (
+        figures is not None
+        and joined <= add_months(on, -int(figures.get("enrolled_months", 6)))
+        and exact(spend) < exact(figures.get("spend_below", "500"))
+        and idle
+    ):
+        return "dormant"
+    return str(segments.get("otherwise", "basic"))
+
+
+def lifecycle_of(
+    lifecycle: Rules,
+    on: date,
+    joined: date,
+    counting: Sequence[date],
+    acts: Sequence[date],
+    orders: int,
+) -> str:
+    """PROGRAMME 7.3: the first that matches, from the days of counting orders and activities.
+
+    Idle time counts from enrolment where there was no order or activity.
+    """
+    lapsing_months = int(lifecycle.get("lapsing_months", 3))
+    dormant_since = add_months(on, -int(lifecycle.get("dormant_months", 6)))
+    lapsing_since = add_months(on, -lapsing_months)
+    won_back_since = on - timedelta(days=int(lifecycle.get("won_back_days", 90)))
+    stable = lifecycle.get("stable", {})
+
+    def came_back(order_day: date) -> bool:
+        """An order after so long without one that the member was lapsing, or dormant."""
+        idle_since = add_months(order_day, -lapsing_months)
+        bought = any(idle_since <= d < order_day for d in counting)
+        return not bought and min(joined, *counting) < idle_since
+
+    if joined < dormant_since and not any(d >= dormant_since for d in [*counting, *acts]):
+        return "dormant"
+    if joined < lapsing_since and not any(d >= lapsing_since for d in counting):
+        return "lapsing"
+    if any(won_back_since <= d and came_back(d) for d in counting):
+        return "won_back"
+    if on < joined + timedelta(days=int(lifecycle.get("new_days", 90))):
+        return "new"
+    if joined <= add_months(on, -int(stable.get("months", 12))) and orders >= int(
+        stable.get("orders", 4)
+    ):
+        return "stable"
+    return "growing"
+
+
 class Item(NamedTuple):
     """One line of an order."""
 
@@ -735,24 +946,33 @@ class Oracle:
     # -------------------------------------------------------------------------------- standings
 
     def standing(self, member: Member, kind: str, moment: datetime) -> str | None:
-        """PROGRAMME 7: level, segment, lifecycle; tier: before the first review the default."""
+        """PROGRAMME 1, 6, 7: tier, level, segment or lifecycle that held at a moment.
+
+        The last recorded since that moment or before; before the first, where everybody starts;
+        where the section is off, null.
+        """
         rules = self.rules_at(moment)
-        defaults: dict[str, str | None] = {
+        starts: dict[str, str | None] = {
             "level": rules["levels"]["bands"][0]["code"] if "levels" in rules else None,
             "segment": rules["segments"].get("otherwise", "basic") if "segments" in rules else None,
             "lifecycle": "new" if "lifecycle" in rules else None,
             "tier": rules["tiers"][0]["code"] if rules.get("tiers") else None,
         }
-        code = defaults[kind]
-        for since, of_kind, value in sorted(member.standings, key=lambda s: s[0]):
-            if of_kind == kind and since <= moment:
-                code = value
+        code = starts[kind]
+        if code is not None:
+            for since, of_kind, value in member.standings:
+                if of_kind == kind and since <= moment:
+                    code = value
         return code
+
+    def stands(self, member: Member, kind: str, since: datetime, code: str | None) -> None:
+        """From a moment on the member is this; what was there before stays in the history."""
+        if code is not None:
+            self.append(member.standings, (since, kind, code))
 
     def set_standing(self, member_id: str, kind: str, since: datetime, code: str) -> None:
         """Hook: what a review would have decided (kind: level, segment, lifecycle, tier)."""
-        member = self.state.members[member_id]
-        member.standings.append((since.astimezone(UTC), kind, code))
+        self.stands(self.state.members[member_id], kind, since.astimezone(UTC), code)
 
     def set_level(self, member_id: str, since: datetime, code: str) -> None:
         """Hook: the member's level from a moment on."""
@@ -1222,7 +1442,10 @@ class Oracle:
             may_pend=True,
         )
         self.append(member.earned, Earned(self.local_date(at), points))
-        order = Order(order_id, member, amount, at, whole, spend_granted, bonus_granted, lot, first)
+        day = self.local_date(at)
+        order = Order(
+            order_id, member, amount, at, day, whole, spend_granted, bonus_granted, lot, first
+        )
         self.put(self.state.orders, order_id, order)
         self.append(member.orders, order)
 
@@ -1238,7 +1461,18 @@ class Oracle:
             bar = self.reward_referrer(order, member.referrer, at, now)
             if bar is not None:
                 self.append(member.refusals, bar)
-        answer = Result("ok", points, tuple(rows), debt_paid=paid, issued=issued, referral=referral)
+        upgrade = self.upgrade(order)  # last: an order's own upgrade does not raise its points
+        self.decide_review_again(order, now)
+        self.extend_at_once(member)
+        answer = Result(
+            "ok",
+            points,
+            tuple(rows),
+            debt_paid=paid,
+            issued=issued,
+            referral=referral,
+            tier=upgrade,
+        )
         return self.remember("order", order_id, content, answer)
 
     def order_points(
@@ -1413,7 +1647,7 @@ class Oracle:
         lot, _ = self.grant(referrer, "referral", points, at, now)
         for _ in range(times):
             self.issue(referrer, referral.get("referrer_coupon"), order.order_id)
-        self.change(order, "reward", Reward(referrer, lot, points, month))
+        self.change(order, "reward", Reward(referrer, lot, points, day))
         self.append(self.state.rewards, order.reward)
         return None
 
@@ -1763,6 +1997,268 @@ class Oracle:
         self.change(redemption, "answer", answer)
         return answer
 
+    # -------------------------------------------------------------------------------------- tiers
+
+    def spend_and_repurchases(
+        self, member: Member, chosen: Callable[[Order], bool]
+    ) -> tuple[Decimal, int]:
+        """PROGRAMME 6.1, of chosen orders: spend net of refunds, and the repurchases.
+
+        The earliest counting order of the member's life is no repurchase; all others are.
+        """
+        counting = [order for order in member.orders if order.net > 0]
+        earliest = min(counting, key=lambda o: o.occurred_at, default=None)  # ties: the first one
+        inside = [order for order in counting if chosen(order)]
+        spend = sum((order.net for order in inside), Decimal("0.00"))
+        return spend, sum(1 for order in inside if order is not earliest)
+
+    def in_window(self, member: Member, months: int, last: date) -> tuple[Decimal, int]:
+        """The same, of the local dates after last − months, to last (6.2, 6.3)."""
+        after = add_months(last, -months)
+        return self.spend_and_repurchases(member, lambda o: after < o.day <= last)
+
+    def rung(self, ladder: Sequence[Rules], code: str) -> int | None:
+        """The place of a tier on the ladder, from 0."""
+        return next((i for i, tier in enumerate(ladder) if tier["code"] == code), None)
+
+    def tier_of(self, member: Member, ladder: Sequence[Rules]) -> TierHeld:
+        """What the member holds now: the first tier, if nothing has ever been recorded."""
+        if member.tier is not None:
+            return member.tier
+        return TierHeld(ladder[0]["code"], self.local_date(member.joined_at), None)
+
+    def record_tier(
+        self, member: Member, kind: str, at: datetime, after: TierHeld, corrects: int | None = None
+    ) -> int:
+        """A tier event, and what the member holds by it; its place among the tier events."""
+        before = self.rules_at(at)["tiers"][0]["code"] if member.tier is None else member.tier.code
+        event = TierEvent(kind, before, after.code, at, after.until, corrects)
+        self.append(member.tier_events, event)
+        self.change(member, "tier", after)
+        self.stands(member, "tier", at, after.code)
+        return len(member.tier_events) - 1
+
+    def upgrade(self, order: Order) -> tuple[str, str] | None:
+        """PROGRAMME 6.2: at once, on the order that reaches; dated by the first that does.
+
+        A late order tests the totals at its own and each later recorded order's occurred_at.
+        Answers (from, to).
+        """
+        member = order.member
+        later = {o.occurred_at for o in member.orders if o.occurred_at > order.occurred_at}
+        for moment in [order.occurred_at, *sorted(later)]:
+            ladder = self.rules_at(moment).get("tiers", [])
+            tier = self.tier_reached(member, ladder, moment)
+            if tier is not None:
+                held = self.tier_of(member, ladder)
+                day = self.local_date(moment)
+                until = add_months(day, int(tier.get("months", 12)))
+                new = TierHeld(tier["code"], day, until, lost=held.lost)
+                self.record_tier(member, "upgraded", moment, new)
+                return held.code, tier["code"]
+        return None
+
+    def tier_reached(
+        self, member: Member, ladder: Sequence[Rules], moment: datetime
+    ) -> Rules | None:
+        """PROGRAMME 6.2: the highest tier above the member's own that is reached at a moment."""
+        if not ladder:
+            return None
+        held = self.tier_of(member, ladder)
+        own = self.rung(ladder, held.code)
+        if own is None:
+            return None
+        day = self.local_date(moment)
+        spend, repurchases = self.spend_and_repurchases(member, lambda o: o.occurred_at <= moment)
+        for tier in reversed(ladder[own + 1 :]):
+            if tier["code"] not in held.lost:
+                needed: Rules = tier
+                found = (spend, repurchases)
+            elif day >= held.lost[tier["code"]]:  # once lost: its keep figures, trailing
+                needed = keep_figures(tier)
+                found = self.in_window(member, int(tier.get("months", 12)), day)
+            else:
+                continue
+            if meets(found, needed):
+                return tier
+        return None
+
+    def extend_at_once(self, member: Member) -> None:
+        """PROGRAMME 6.3 always: on top, as soon as the repurchases are reached, once a validity."""
+        held = member.tier
+        if held is None or held.until is None or held.extended:
+            return
+        for order in sorted(member.orders, key=lambda o: o.occurred_at):
+            months = self.extension_reached(member, held, order)
+            if months is not None:
+                new = replace(held, until=add_months(held.until, months), extended=True)
+                self.record_tier(member, "extended", order.occurred_at, new)
+                return
+
+    def extension_reached(self, member: Member, held: TierHeld, order: Order) -> int | None:
+        """PROGRAMME 6.3 always: the months that are given with this order of the validity."""
+        last, at = held.until, order.occurred_at
+        assert last is not None
+        if order.day > last:
+            return None
+        ladder = self.rules_at(at).get("tiers", [])
+        own = self.rung(ladder, held.code)
+        extension = None if own is None else ladder[own].get("extension")
+        if own is None or extension is None or extension.get("when", "lapse") != "always":
+            return None
+        after = add_months(last, -int(ladder[own].get("months", 12)))
+        if order.day <= after:
+            return None
+        _, repurchases = self.spend_and_repurchases(
+            member, lambda o: after < o.day and o.occurred_at <= at
+        )
+        return int(extension["months"]) if repurchases >= int(extension["repurchases"]) else None
+
+    def reviewed(
+        self, member: Member, held: TierHeld, ladder: Sequence[Rules]
+    ) -> tuple[str, TierHeld]:
+        """PROGRAMME 6.3: how the review at the end of `held` comes out, with what is known."""
+        assert held.until is not None
+        own = self.rung(ladder, held.code)
+        assert own is not None
+        assert own > 0
+        tier, lower = ladder[own], ladder[own - 1]
+        months = int(tier.get("months", 12))
+        found = self.in_window(member, months, held.until)
+        if meets(found, keep_figures(tier)):
+            until = add_months(held.until, months)
+            return "renewed", replace(held, until=until, extended=False)
+        extension = tier.get("extension")
+        if extension and not held.extended and found[1] >= int(extension["repurchases"]):
+            until = add_months(held.until, int(extension["months"]))
+            return "extended", replace(held, until=until, extended=True)
+        lost_on = held.until + timedelta(days=1)
+        below = add_months(held.until, int(lower.get("months", 12))) if own > 1 else None
+        lost = {**held.lost, held.code: lost_on}
+        return "downgraded", TierHeld(lower["code"], lost_on, below, lost=lost)
+
+    def review_tiers(self, as_of: datetime, member_id: str | None = None) -> int:
+        """PROGRAMME 6.3: the review of every tier that is past its day, as often as it is due."""
+        self.undo.clear()
+        return sum(self.review_tier(m, as_of.astimezone(UTC)) for m in self.chosen(member_id))
+
+    def chosen(self, member_id: str | None) -> list[Member]:
+        """One member, or all."""
+        if member_id is not None:
+            return [self.find_member(member_id)]
+        return list(self.state.members.values())
+
+    def review_tier(self, member: Member, as_of: datetime) -> int:
+        """PROGRAMME 6.3: of one member, the oldest first; how many reviews."""
+        count = 0
+        while (
+            (held := member.tier) is not None
+            and held.until is not None
+            and held.until < self.local_date(as_of)
+        ):
+            at = self.midnight(held.until + timedelta(days=1))
+            ladder = self.rules_at(at).get("tiers", [])
+            if self.rung(ladder, held.code) is None:
+                break
+            outcome, after = self.reviewed(member, held, ladder)
+            event = self.record_tier(member, outcome, at, after)
+            self.append(member.tier_reviews, TierReview(event, at, ladder, held, outcome))
+            count += 1
+        return count
+
+    def decide_review_again(self, order: Order, now: datetime) -> None:
+        """PROGRAMME 6.4: a late order, and the latest review whose window holds it."""
+        member = order.member
+        holding = [r for r in member.tier_reviews if self.looked_at(r, order.day)]
+        if not holding:
+            return
+        review = holding[-1]
+        since = member.tier_events[review.event + 1 :]
+        if any(event.kind == "upgraded" for event in since):
+            return
+        outcome, after = self.reviewed(member, review.before, review.ladder)
+        if OUTCOMES.index(outcome) <= OUTCOMES.index(review.outcome):
+            return
+        event = self.record_tier(member, outcome, review.at, after, corrects=review.event)
+        new = TierReview(event, review.at, review.ladder, review.before, outcome)
+        before = member.tier_reviews[: member.tier_reviews.index(review)]
+        self.change(member, "tier_reviews", [*before, new])
+        self.review_tier(member, now)  # what is due after it, anew
+
+    def looked_at(self, review: TierReview, day: date) -> bool:
+        """PROGRAMME 6.3: whether the window of a review holds a date."""
+        last = review.before.until
+        own = self.rung(review.ladder, review.before.code)
+        assert last is not None
+        assert own is not None
+        return add_months(last, -int(review.ladder[own].get("months", 12))) < day <= last
+
+    # ---------------------------------------------------------------- levels, segments, lifecycle
+
+    def review_levels(self, as_of: datetime, member_id: str | None = None) -> int:
+        """PROGRAMME 7: the monthly reviews that are due, missed ones too; how many."""
+        self.undo.clear()
+        return sum(self.review_level(m, as_of.astimezone(UTC)) for m in self.chosen(member_id))
+
+    def review_level(self, member: Member, as_of: datetime) -> int:
+        """PROGRAMME 7: every review day after enrolment that has not had its review."""
+        count = 0
+        seen = member.level_reviews
+        day = (seen[-1].on if seen else self.local_date(member.joined_at)) + timedelta(days=1)
+        while self.midnight(day) <= as_of:
+            rules = self.rules_at(self.midnight(day))
+            is_on = any(section in rules for section in ("levels", "segments", "lifecycle"))
+            if is_on and day.day == int(rules.get("levels", {}).get("review_day", 1)):
+                review = self.level_review(member, day, rules)
+                self.append(member.level_reviews, review)
+                for kind in ("level", "segment", "lifecycle"):
+                    self.stands(member, kind, self.midnight(day), getattr(review, kind))
+                count += 1
+            day += timedelta(days=1)
+        return count
+
+    def level_review(self, member: Member, on: date, rules: Rules) -> LevelReview:
+        """PROGRAMME 7: as of the local midnight at which `on` begins, over the 12 months before."""
+        a_year_ago = add_months(on, -12)
+        counting = [o.day for o in member.orders if o.net > 0 and o.day < on]
+        acts = [d for d in self.days_of_activities(member) if d < on]
+        spend, repurchases = self.spend_and_repurchases(member, lambda o: a_year_ago <= o.day < on)
+        orders = sum(1 for d in counting if d >= a_year_ago)
+        activities = sum(1 for d in acts if d >= a_year_ago)
+        activities_30d = sum(1 for d in acts if d >= on - timedelta(days=30))
+        joined = self.local_date(member.joined_at)
+
+        level = score = segment = lifecycle = None
+        if "levels" in rules:
+            score = score_of(rules["levels"], spend, orders, activities)
+            level = level_of(rules["levels"], score)
+        if "segments" in rules:
+            months = int(rules["segments"].get("dormant", {}).get("idle_months", 6))
+            idle = not any(d >= add_months(on, -months) for d in counting + acts)
+            segment = segment_of(
+                rules["segments"], on, joined, spend, repurchases, activities_30d, idle
+            )
+        if "lifecycle" in rules:
+            lifecycle = lifecycle_of(rules["lifecycle"], on, joined, counting, acts, orders)
+        return LevelReview(
+            on,
+            level,
+            score,
+            segment,
+            lifecycle,
+            spend,
+            orders,
+            repurchases,
+            activities,
+            activities_30d,
+        )
+
+    def days_of_activities(self, member: Member) -> list[date]:
+        """PROGRAMME 2.3, 7.1: those not over a cap, and the referrals that were rewarded."""
+        acts = [a.day for a in member.activities if not a.over_cap]
+        rewards = [r.day for r in self.state.rewards if r.referrer is member and not r.reversed]
+        return acts + rewards
+
     # ------------------------------------------------------------------------------------ refunds
 
     @all_or_nothing
@@ -2065,9 +2561,28 @@ class Oracle:
                 "coupons": sorted((c.template, c.status) for c in member.coupons),
                 "flags": list(member.flags),
                 "referral_refusals": list(member.refusals),
+                "tier": self.shown_tier(member, now),
+                "level": self.standing(member, "level", now),
+                "segment": self.standing(member, "segment", now),
+                "lifecycle": self.standing(member, "lifecycle", now),
+                "tier_events": list(member.tier_events),
+                "level_reviews": list(member.level_reviews),
             }
         finally:
             self.undo_all()
+
+    def shown_tier(self, member: Member, now: datetime) -> dict[str, Any] | None:
+        """API: the tier as it stands: until its review is recorded (6.3)."""
+        ladder = self.rules_at(now).get("tiers", [])
+        if not ladder:
+            return None
+        held = self.tier_of(member, ladder)
+        return {
+            "code": held.code,
+            "since": held.since,
+            "until": held.until,
+            "extended": held.extended,
+        }
 
     def totals(self, member: Member) -> dict[str, Any]:
         """API totals, PROGRAMME 6.1 and 11.2: events only."""
