@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import sys
 import tomllib
@@ -1009,6 +1010,784 @@ def test_a_zero_order_is_fully_refunded_by_nothing() -> None:
     buy(oracle, "2024-03-01 11:00", "o2", "0.00")
     result = oracle.refund(at("2024-03-01 12:00"), "f1", "o2", money("0.00"))
     assert (result.restored, result.clawed_back) == (100, 0)
+
+
+# -------------------------------------------------------------------------------------- 6 tiers
+
+RETAIL = tomllib.loads(
+    (Path(__file__).resolve().parents[2] / "ledger" / "programme" / "retail.toml").read_text(
+        "utf-8"
+    )
+)
+
+
+def shop(joined: str = "2024-01-01 00:00", **changes: dict[str, Any]) -> Oracle:
+    """An oracle under `retail` with member m; `changes` by tier: keys of that tier."""
+    rules = copy.deepcopy(RETAIL)
+    for tier in rules["tiers"]:
+        tier.update(changes.get(tier["code"], {}))
+    oracle = Oracle(rules)
+    assert oracle.enrol(at(joined), "m").code == "ok"
+    return oracle
+
+
+def buys(oracle: Oracle, *days: str, each: str) -> Any:
+    """An order of the same amount on each day, at noon, recorded then; the last answer."""
+    for day in days:
+        result = buy(oracle, day + " 12:00", f"o{len(oracle.state.orders)}", each)
+        assert result.code == "ok"
+    return result
+
+
+def late(oracle: Oracle, now: str, day: str, amount: str) -> Any:
+    """An order of noon of a day, recorded later."""
+    happened = at(day + " 12:00")
+    name = f"o{len(oracle.state.orders)}"
+    return buy(oracle, now, name, amount, occurred_at=happened)
+
+
+def silver(oracle: Oracle) -> None:
+    """2,000.00 and 2 repurchases on 2 March 2024: silver until 2 March 2025."""
+    buys(oracle, "2024-03-01", "2024-03-01", each="900.00")
+    assert buys(oracle, "2024-03-02", each="200.00").tier == ("regular", "silver")
+
+
+def tier(oracle: Oracle) -> tuple[str, str | None]:
+    """(code, until) as it stands."""
+    shown = oracle.member("m", at("2024-01-02 00:00"))["tier"]
+    return shown["code"], shown["until"] and shown["until"].isoformat()
+
+
+def tier_events(oracle: Oracle, since: int = 1) -> list[tuple[str, str, str, str]]:
+    """(kind, to, occurred_at, until) of tier events, without the first upgrade."""
+    return [
+        (
+            event.kind,
+            event.to_tier,
+            event.occurred_at.astimezone(oracle.zone).strftime("%Y-%m-%d %H:%M"),
+            str(event.until),
+        )
+        for event in oracle.state.members["m"].tier_events[since:]
+    ]
+
+
+def review(oracle: Oracle, now: str) -> int:
+    """The tier reviews that are due; how many."""
+    return oracle.review_tiers(at(now))
+
+
+def test_6_1_what_was_given_back_is_not_spent_and_does_not_count() -> None:
+    oracle = shop()
+    buys(oracle, "2024-03-01", "2024-03-02", each="1500.00")
+    assert oracle.refund(at("2024-03-02 13:00"), "f0", "o0", money("1500.00")).code == "ok"
+    # 1,500 and no repurchase; then 2,000 and 1: the refunded one does not count as the first
+    assert buys(oracle, "2024-03-03", each="500.00").tier is None
+    assert buys(oracle, "2024-03-04", each="0.00").tier is None
+    assert buys(oracle, "2024-03-05", each="0.01").tier == ("regular", "silver")
+
+
+def test_6_1_a_partly_refunded_order_counts_with_what_is_left() -> None:
+    oracle = shop()
+    buys(oracle, "2024-03-01", "2024-03-02", each="1000.00")
+    oracle.refund(at("2024-03-02 13:00"), "f0", "o0", money("999.99"))
+    assert buys(oracle, "2024-03-03", each="999.98").tier is None  # 1,999.99
+    assert buys(oracle, "2024-03-04", each="0.01").tier == ("regular", "silver")
+
+
+@pytest.mark.parametrize(("refunded", "kind"), [("o3", "downgraded"), ("o2", "renewed")])
+def test_6_1_a_refund_belongs_to_its_orders_date(refunded: str, kind: str) -> None:
+    oracle = shop()
+    silver(oracle)
+    buys(oracle, "2025-03-01", "2025-03-02", each="1000.00")  # o3, o4: what keeps it
+    # after the end of the validity, but before its review: it takes from the order's date
+    oracle.refund(at("2025-04-01 12:00"), "f", refunded, money("0.01"))
+    review(oracle, "2025-04-02 00:00")
+    assert tier_events(oracle)[0][0] == kind
+
+
+def test_6_2_both_thresholds_must_be_reached() -> None:
+    oracle = shop()
+    assert buys(oracle, "2024-03-01", "2024-03-02", each="5000.00").tier is None  # 1 repurchase
+    assert tier(oracle) == ("regular", None)
+    assert buys(oracle, "2024-03-03", each="0.01").tier == ("regular", "silver")
+    assert buys(oracle, "2024-03-04", "2024-03-05", each="0.01").tier is None  # 4
+    assert buys(oracle, "2024-03-06", each="0.01").tier == ("silver", "gold")  # 5
+
+
+def test_6_2_an_upgrade_may_jump_several_tiers() -> None:
+    oracle = shop()
+    assert buys(oracle, *["2024-03-01"] * 12, each="1.00").tier is None
+    assert buys(oracle, "2024-03-02", each="49988.00").tier == ("regular", "diamond")
+    assert tier(oracle) == ("diamond", "2025-03-02")
+    assert len(oracle.state.members["m"].tier_events) == 1
+
+
+@pytest.mark.parametrize(
+    ("when", "until"),
+    [
+        ("2024-02-28 12:00", "2025-02-28"),
+        ("2024-02-29 12:00", "2025-02-28"),  # 29 February → 28 February
+        ("2024-03-01 00:00", "2025-03-01"),
+        ("2024-03-31 23:59", "2025-03-31"),  # in UTC it is still the same day
+        ("2024-12-31 07:59", "2025-12-31"),  # in UTC the day before
+        ("2023-02-28 12:00", "2024-02-28"),
+    ],
+)
+def test_6_2_it_is_valid_for_12_months_from_the_local_date(when: str, until: str) -> None:
+    oracle = shop()
+    for name in ("a", "b", "c"):
+        result = buy(oracle, when, name, "700.00")
+    assert result.tier == ("regular", "silver")
+    assert tier(oracle) == ("silver", until)
+
+
+@pytest.mark.parametrize(
+    ("day", "months", "until"),
+    [
+        ("2024-08-31", 6, "2025-02-28"),
+        ("2023-08-31", 6, "2024-02-29"),
+        ("2024-05-31", 1, "2024-06-30"),
+    ],
+)
+def test_6_2_a_month_without_that_day_ends_with_its_last(day: str, months: int, until: str) -> None:
+    oracle = shop(silver={"months": months})
+    buys(oracle, day, day, day, each="700.00")
+    assert tier(oracle) == ("silver", until)
+
+
+def test_6_2_an_orders_own_upgrade_does_not_raise_its_points() -> None:
+    oracle = shop()
+    campaign = {"code": "c", "multiplier": "2", "only": {"tiers": ["silver"]}}
+    oracle.versions[0][1]["campaigns"] = [campaign]
+    buys(oracle, "2024-03-01", "2024-03-02", each="900.00")
+    reaches = buys(oracle, "2024-03-03", each="200.00")
+    assert (reaches.points, reaches.tier) == (200, ("regular", "silver"))
+    assert buys(oracle, "2024-03-03", each="100.00").points == 200  # the next one does
+    assert late(oracle, "2024-03-05 10:00", "2024-03-02", "100.00").points == 100
+    assert late(oracle, "2024-03-05 10:00", "2024-03-04", "100.00").points == 200
+
+
+def test_6_2_a_late_order_dates_the_upgrade_by_the_first_that_reaches() -> None:
+    oracle = shop()
+    buys(oracle, "2024-03-01", each="900.00")
+    buys(oracle, "2024-03-05", each="600.00")
+    buys(oracle, "2024-03-09", "2024-03-10", each="10.00")
+    # 3 March: 1,400; 5 March: 2,000 and 2
+    assert late(oracle, "2024-03-20 10:00", "2024-03-03", "500.00").tier == ("regular", "silver")
+    assert tier_events(oracle, 0) == [("upgraded", "silver", "2024-03-05 12:00", "2025-03-05")]
+    # what the tier was by then decides what is recorded later of that time
+    assert oracle.standing(oracle.state.members["m"], "tier", at("2024-03-05 11:59")) == "regular"
+    assert oracle.standing(oracle.state.members["m"], "tier", at("2024-03-05 12:00")) == "silver"
+
+
+def test_6_2_a_late_order_that_reaches_by_itself_dates_it_too() -> None:
+    oracle = shop()
+    buys(oracle, "2024-03-01", "2024-03-02", "2024-03-08", each="10.00")
+    late(oracle, "2024-03-20 10:00", "2024-03-05", "1990.00")
+    assert tier_events(oracle, 0) == [("upgraded", "silver", "2024-03-05 12:00", "2025-03-05")]
+
+
+def lost_silver(oracle: Oracle) -> None:
+    """Silver, and lost for want of orders: regular from 3 March 2025."""
+    silver(oracle)
+    assert review(oracle, "2025-03-03 00:00") == 1
+    assert tier(oracle) == ("regular", None)
+
+
+def test_6_2_a_lost_tier_is_regained_by_its_keep_figures_only() -> None:
+    oracle = shop(silver={"keep": {"spend": "1000.00", "repurchases": 3}})
+    lost_silver(oracle)
+    # lifetime 2,000 and 2 is long reached
+    assert buys(oracle, "2025-04-01", "2025-04-02", each="600.00").tier is None  # 1,200 and 2
+    assert buys(oracle, "2025-04-03", each="0.01").tier == ("regular", "silver")
+    assert tier(oracle) == ("silver", "2026-04-03")
+
+
+@pytest.mark.parametrize(
+    ("last", "upgrade"), [("2026-03-31", ("regular", "silver")), ("2026-04-01", None)]
+)
+def test_6_2_the_trailing_months_begin_the_day_after_the_same_date(
+    last: str, upgrade: tuple[str, str] | None
+) -> None:
+    oracle = shop()
+    lost_silver(oracle)
+    buys(oracle, "2025-04-01", each="1999.99")  # 12 months before 1 April 2026: outside
+    assert buys(oracle, last, each="0.01").tier == upgrade
+
+
+def test_6_2_a_lost_tier_does_not_bar_a_higher_one_never_held() -> None:
+    oracle = shop()
+    lost_silver(oracle)  # lifetime: 2,000 and 2
+    assert buys(oracle, "2026-06-01", "2027-09-01", each="1.00").tier is None
+    assert buys(oracle, "2029-01-01", each="7998.00").tier == ("regular", "gold")
+
+
+def test_6_2_before_the_loss_a_lost_tier_is_not_regained() -> None:
+    oracle = shop()
+    lost_silver(oracle)
+    # of before its window (the window begins on 3 March 2024): neither regained nor decided again
+    late(oracle, "2025-03-10 10:00", "2024-03-02", "5000.00")
+    late(oracle, "2025-03-10 10:00", "2024-03-02", "100.00")
+    assert tier(oracle) == ("regular", None)
+
+
+@pytest.mark.parametrize(
+    ("day", "kind"),
+    [
+        ("2024-03-02", "downgraded"),  # until − 12 months: the day of the upgrade is outside
+        ("2024-03-03", "renewed"),
+        ("2025-03-02", "renewed"),  # until: the last good day is inside
+        ("2025-03-03", "downgraded"),
+    ],
+)
+def test_6_3_the_review_looks_at_the_dates_after_until_minus_12_months(day: str, kind: str) -> None:
+    oracle = shop()
+    silver(oracle)
+    for name in ("x", "y"):
+        buy(oracle, day + " 23:59", name, "1000.00")
+    review(oracle, "2025-03-04 00:00")
+    assert tier_events(oracle)[0][0] == kind
+
+
+def test_6_3_the_review_is_due_when_until_has_passed_and_dated_the_midnight_after() -> None:
+    oracle = shop()
+    silver(oracle)
+    buys(oracle, "2024-07-01", "2024-08-01", each="1000.00")
+    assert review(oracle, "2025-03-02 23:59") == 0
+    assert review(oracle, "2025-03-03 00:00") == 1
+    assert tier_events(oracle) == [("renewed", "silver", "2025-03-03 00:00", "2026-03-02")]
+    assert review(oracle, "2025-03-03 00:00") == 0
+    shown = oracle.member("m", at("2025-03-03 00:00"))["tier"]
+    assert (shown["since"], shown["extended"]) == (date(2024, 3, 2), False)
+
+
+@pytest.mark.parametrize(
+    ("spend", "orders", "kind"),
+    [
+        ("1000.00", 2, "renewed"),
+        ("999.99", 2, "downgraded"),
+        ("2000.00", 1, "downgraded"),
+        ("1.00", 5, "downgraded"),
+        ("1.00", 6, "extended"),
+        ("400.00", 6, "renewed"),  # keeping it comes before prolonging it
+    ],
+)
+def test_6_3_kept_or_prolonged_or_one_tier_down(spend: str, orders: int, kind: str) -> None:
+    oracle = shop()
+    silver(oracle)
+    buys(oracle, *["2024-09-01"] * orders, each=spend)
+    review(oracle, "2025-03-03 00:00")
+    until = {"renewed": "2026-03-02", "extended": "2025-06-02", "downgraded": "None"}[kind]
+    to = "regular" if kind == "downgraded" else "silver"
+    assert tier_events(oracle) == [(kind, to, "2025-03-03 00:00", until)]
+    assert oracle.member("m", at("2025-03-03 00:00"))["tier"]["extended"] is (kind == "extended")
+
+
+def test_6_3_at_the_end_of_an_extension_there_is_no_grace() -> None:
+    oracle = shop()
+    silver(oracle)
+    buys(oracle, *["2024-09-01"] * 6, each="1.00")
+    review(oracle, "2025-03-03 00:00")
+    buys(oracle, "2025-05-01", each="1.00")
+    assert review(oracle, "2025-06-03 00:00") == 1
+    # 7 repurchases in (2 June 2024, 2 June 2025], and still
+    assert tier_events(oracle)[1] == ("downgraded", "regular", "2025-06-03 00:00", "None")
+
+
+def test_6_3_at_the_end_of_an_extension_the_window_ends_with_it() -> None:
+    oracle = shop()
+    silver(oracle)
+    buys(oracle, *["2024-09-01"] * 6, each="1.00")
+    review(oracle, "2025-03-03 00:00")
+    buys(oracle, "2025-06-02", each="1994.00")
+    review(oracle, "2025-06-03 00:00")
+    assert tier_events(oracle)[1] == ("renewed", "silver", "2025-06-03 00:00", "2026-06-02")
+    # a new validity has a grace of its own
+    buys(oracle, *["2025-09-01"] * 6, each="1.00")
+    review(oracle, "2026-06-03 00:00")
+    assert tier_events(oracle)[2] == ("extended", "silver", "2026-06-03 00:00", "2026-09-02")
+
+
+def test_6_3_a_review_long_overdue_catches_up_step_by_step() -> None:
+    oracle = shop()
+    buys(oracle, *["2024-03-01"] * 13, each="4000.00")
+    assert tier(oracle) == ("diamond", "2025-03-01")
+    buys(oracle, *["2025-02-01"] * 6, each="1.00")
+    assert tier(oracle) == ("diamond", "2025-03-01")
+    # until its review is recorded it stands
+    assert oracle.standing(oracle.state.members["m"], "tier", at("2027-01-01 00:00")) == "diamond"
+    assert review(oracle, "2027-07-01 00:00") == 4
+    assert tier_events(oracle, -4) == [
+        ("extended", "diamond", "2025-03-02 00:00", "2025-06-01"),
+        ("downgraded", "gold", "2025-06-02 00:00", "2026-06-01"),
+        ("downgraded", "silver", "2026-06-02 00:00", "2027-06-01"),
+        ("downgraded", "regular", "2027-06-02 00:00", "None"),
+    ]
+    standing = oracle.standing(oracle.state.members["m"], "tier", at("2026-01-01 00:00"))
+    assert standing == "gold"
+
+
+def test_6_3_a_soft_landing_is_one_tier_down_for_12_months() -> None:
+    oracle = shop()
+    buys(oracle, *["2024-02-29"] * 6, each="2000.00")
+    assert tier(oracle) == ("gold", "2025-02-28")
+    buys(oracle, "2024-06-01", "2024-06-02", each="1000.00")
+    review(oracle, "2025-03-01 00:00")
+    # the window holds 29 February 2024 (28 February 2025 − 12 months = 28 February 2024)
+    assert tier_events(oracle, -1) == [("renewed", "gold", "2025-03-01 00:00", "2026-02-28")]
+    review(oracle, "2026-03-01 00:00")
+    assert tier_events(oracle, -1) == [("downgraded", "silver", "2026-03-01 00:00", "2027-02-28")]
+
+
+ALWAYS = {"extension": {"repurchases": 3, "months": 3, "when": "always"}}
+
+
+def test_6_3_always_gives_the_months_on_top_as_soon_as_reached_once_a_validity() -> None:
+    oracle = shop(silver=ALWAYS)
+    silver(oracle)
+    buys(oracle, "2024-05-01", "2024-06-01", each="1.00")
+    assert tier(oracle) == ("silver", "2025-03-02")
+    buys(oracle, "2024-07-01", each="1.00")
+    assert tier_events(oracle) == [("extended", "silver", "2024-07-01 12:00", "2025-06-02")]
+    buys(oracle, *["2024-07-02"] * 3, each="1.00")
+    assert len(tier_events(oracle)) == 1
+    # at its end the grace has been used
+    review(oracle, "2025-06-03 00:00")
+    assert tier_events(oracle)[1] == ("downgraded", "regular", "2025-06-03 00:00", "None")
+
+
+def test_6_3_always_holds_for_each_new_validity() -> None:
+    oracle = shop(silver=ALWAYS)
+    silver(oracle)
+    buys(oracle, "2024-07-01", "2024-07-01", "2024-07-01", each="700.00")
+    assert tier(oracle) == ("silver", "2025-06-02")
+    review(oracle, "2025-06-03 00:00")
+    assert tier(oracle) == ("silver", "2026-06-02")
+    buys(oracle, "2025-06-02", "2025-06-04", "2025-06-05", each="1.00")  # the first is outside
+    assert tier(oracle) == ("silver", "2026-06-02")
+    buys(oracle, "2025-06-06", each="1.00")
+    assert tier(oracle) == ("silver", "2026-09-02")
+
+
+def test_6_3_always_is_given_at_the_end_where_no_order_could_give_it() -> None:
+    oracle = shop(silver=ALWAYS)
+    silver(oracle)
+    buys(oracle, "2024-07-01", "2024-07-01", "2024-07-01", each="700.00")  # until 2 June 2025
+    buys(oracle, "2025-07-01", "2025-07-02", "2025-07-03", each="1.00")  # before the review
+    review(oracle, "2026-06-03 00:00")
+    assert [event[0] for event in tier_events(oracle)] == ["extended", "renewed", "extended"]
+    assert tier_events(oracle)[2][2:] == ("2026-06-03 00:00", "2026-09-02")
+
+
+def test_6_4_an_upgrade_starts_a_new_12_months() -> None:
+    oracle = shop()
+    silver(oracle)
+    buys(oracle, "2024-09-01", "2024-09-02", each="100.00")
+    assert buys(oracle, "2024-09-03", each="7800.00").tier == ("silver", "gold")
+    assert tier(oracle) == ("gold", "2025-09-03")
+    assert review(oracle, "2025-09-03 23:59") == 0
+
+
+def test_6_4_an_upgrade_in_an_extension_starts_a_new_12_months_too() -> None:
+    oracle = shop()
+    silver(oracle)
+    buys(oracle, *["2024-09-01"] * 6, each="1.00")
+    review(oracle, "2025-03-03 00:00")
+    assert buys(oracle, "2025-05-31", each="7994.00").tier == ("silver", "gold")
+    shown = oracle.member("m", at("2025-05-31 13:00"))["tier"]
+    assert shown == {
+        "code": "gold",
+        "since": date(2025, 5, 31),
+        "until": date(2026, 5, 31),
+        "extended": False,
+    }
+
+
+@pytest.mark.parametrize("is_reviewed", [True, False])
+def test_6_4_a_review_due_on_the_day_of_an_upgrade(is_reviewed: bool) -> None:
+    """The tier stands until its review is recorded: an order before that upgrades from it."""
+    oracle = shop()
+    silver(oracle)
+    buys(oracle, "2024-03-02", "2024-03-02", each="1.00")
+    if is_reviewed:
+        review(oracle, "2025-03-03 00:00")
+    upgrade = buys(oracle, "2025-03-03", each="7998.00").tier
+    assert upgrade == ("regular" if is_reviewed else "silver", "gold")
+    assert tier(oracle) == ("gold", "2026-03-03")
+    assert review(oracle, "2025-03-03 23:59") == 0
+    kinds = [event[0] for event in tier_events(oracle)]
+    assert kinds == ["downgraded", "upgraded"] if is_reviewed else ["upgraded"]
+
+
+def test_6_4_on_its_last_day_an_upgrade_leaves_nothing_to_review() -> None:
+    oracle = shop()
+    silver(oracle)
+    buys(oracle, "2024-03-02", "2024-03-02", each="1.00")
+    assert buys(oracle, "2025-03-02", each="7998.00").tier == ("silver", "gold")
+    assert review(oracle, "2025-03-03 00:00") == 0
+
+
+def test_6_4_a_refund_takes_no_tier_away_before_its_end() -> None:
+    oracle = shop()
+    silver(oracle)
+    for order in ("o0", "o1"):
+        oracle.refund(at("2024-03-03 12:00"), "f" + order, order, money("900.00"))
+    assert tier(oracle) == ("silver", "2025-03-02")
+    totals = oracle.member("m", at("2024-03-03 12:00"))["totals"]
+    assert (totals["spend"], totals["repurchases"]) == (Decimal("200.00"), 0)
+    assert review(oracle, "2025-03-03 00:00") == 1
+    assert tier(oracle) == ("regular", None)
+
+
+def test_6_4_a_late_order_betters_the_review_by_a_correction() -> None:
+    oracle = shop()
+    lost_silver(oracle)
+    late(oracle, "2025-03-10 10:00", "2025-02-01", "1999.00")
+    assert tier(oracle) == ("regular", None)
+    assert late(oracle, "2025-03-10 10:00", "2025-02-02", "1.00").tier is None
+    event = oracle.state.members["m"].tier_events[-1]
+    assert tier_events(oracle)[1:] == [("renewed", "silver", "2025-03-03 00:00", "2026-03-02")]
+    assert event.corrects == 1
+    # nothing better than renewed: once more changes nothing
+    late(oracle, "2025-03-11 10:00", "2025-02-02", "1.00")
+    assert len(tier_events(oracle)) == 2
+
+
+def test_6_4_a_correction_may_be_corrected_again() -> None:
+    oracle = shop()
+    lost_silver(oracle)
+    for _ in range(6):
+        late(oracle, "2025-03-10 10:00", "2025-02-01", "1.00")
+    assert tier(oracle) == ("silver", "2025-06-02")
+    late(oracle, "2025-03-11 10:00", "2025-02-01", "1994.00")
+    assert tier_events(oracle) == [
+        ("downgraded", "regular", "2025-03-03 00:00", "None"),
+        ("extended", "silver", "2025-03-03 00:00", "2025-06-02"),
+        ("renewed", "silver", "2025-03-03 00:00", "2026-03-02"),
+    ]
+    events = oracle.state.members["m"].tier_events
+    assert [event.corrects for event in events] == [None, None, 1, 2]
+
+
+def test_6_4_reviews_that_are_due_after_a_correction_are_recorded_anew() -> None:
+    oracle = shop()
+    lost_silver(oracle)
+    for _ in range(6):
+        late(oracle, "2025-07-01 10:00", "2025-02-01", "1.00")
+    # extended to 2 June, which by 1 July has passed: 6 repurchases, but no second grace
+    assert tier_events(oracle)[1:] == [
+        ("extended", "silver", "2025-03-03 00:00", "2025-06-02"),
+        ("downgraded", "regular", "2025-06-03 00:00", "None"),
+    ]
+    # the latest review whose window holds 1 February 2025 is now that of June
+    late(oracle, "2025-07-02 10:00", "2025-02-01", "1994.00")
+    assert tier_events(oracle)[3:] == [("renewed", "silver", "2025-06-03 00:00", "2026-06-02")]
+    assert oracle.state.members["m"].tier_events[-1].corrects == 3
+
+
+def test_6_4_an_earlier_review_is_decided_again_where_only_its_window_holds_the_order() -> None:
+    oracle = shop()
+    buys(oracle, *["2024-03-01"] * 6, each="2000.00")  # gold until 1 March 2025
+    review(oracle, "2026-03-02 00:00")
+    assert [event[1] for event in tier_events(oracle, -2)] == ["silver", "regular"]
+    for _ in range(5):
+        late(oracle, "2026-03-05 10:00", "2024-08-01", "2000.00")
+    assert tier_events(oracle, -2) == [
+        ("renewed", "gold", "2025-03-02 00:00", "2026-03-01"),
+        ("downgraded", "silver", "2026-03-02 00:00", "2027-03-01"),
+    ]
+
+
+def test_6_4_after_an_upgrade_no_review_is_decided_again() -> None:
+    oracle = shop()
+    lost_silver(oracle)
+    buys(oracle, "2025-04-01", "2025-04-02", each="1000.00")  # regained until 2 April 2026
+    late(oracle, "2025-04-10 10:00", "2025-02-01", "2000.00")
+    late(oracle, "2025-04-10 10:00", "2025-02-01", "2000.00")
+    assert tier(oracle) == ("silver", "2026-04-02")
+    assert [event[0] for event in tier_events(oracle)] == ["downgraded", "upgraded"]
+
+
+def test_6_4_an_order_decides_by_the_tier_that_held_at_its_time() -> None:
+    """An as-of question must not be answered with today's tier (FAILURES 21)."""
+    oracle = shop()
+    campaign = {"code": "c", "multiplier": "2", "only": {"tiers": ["silver"]}}
+    oracle.versions[0][1]["campaigns"] = [campaign]
+    lost_silver(oracle)
+    now = "2025-03-20 10:00"
+    assert late(oracle, now, "2024-03-01", "10.00").points == 10
+    assert late(oracle, now, "2025-03-02", "10.00").points == 20
+    assert late(oracle, now, "2025-03-03", "10.00").points == 10
+
+
+# --------------------------------------------------------------- 7 levels, segments, lifecycle
+
+
+def month(oracle: Oracle, on: str, member: str = "m") -> Any:
+    """The review of the first of a month, recorded with those before it."""
+    oracle.review_levels(at(on + " 00:00"))
+    found = oracle.state.members[member].level_reviews[-1]
+    assert found.on == date.fromisoformat(on)
+    return found
+
+
+def check_ins(oracle: Oracle, *days: str) -> None:
+    """One a day, each recorded then."""
+    for day in days:
+        name = f"a{len(oracle.state.members['m'].activities)}"
+        assert oracle.activity(at(day + " 12:00"), "m", "check_in", name).code == "ok"
+
+
+def test_7_the_reviews_are_on_the_first_of_each_month_and_missed_ones_are_caught_up() -> None:
+    oracle = shop("2024-01-31 23:59")
+    assert oracle.review_levels(at("2024-01-31 23:59")) == 0
+    assert oracle.review_levels(at("2024-02-01 00:00")) == 1
+    assert oracle.review_levels(at("2024-02-29 23:59")) == 0
+    assert oracle.review_levels(at("2024-06-15 00:00")) == 4
+    days = [review.on for review in oracle.state.members["m"].level_reviews]
+    assert days == [date(2024, number, 1) for number in range(2, 7)]
+    # whoever joined on the first has the first review a month later
+    assert (
+        oracle.enrol(at("2024-06-15 12:00"), "n", occurred_at=at("2024-06-01 00:00")).code == "ok"
+    )
+    assert oracle.review_levels(at("2024-06-15 12:00")) == 0
+
+
+def test_7_before_the_first_review_ordinary_basic_and_new_and_null_where_off() -> None:
+    seen = shop().member("m", at("2024-01-01 00:00"))
+    assert (seen["level"], seen["segment"], seen["lifecycle"]) == ("ordinary", "basic", "new")
+    rules = {
+        k: v for k, v in RETAIL.items() if k not in ("levels", "segments", "lifecycle", "tiers")
+    }
+    oracle = Oracle(rules)
+    oracle.enrol(at("2024-01-01 00:00"), "m")
+    seen = oracle.member("m", at("2025-01-01 00:00"))
+    kinds = ("tier", "level", "segment", "lifecycle")
+    assert [seen[kind] for kind in kinds] == [None] * 4
+    assert oracle.review_levels(at("2025-01-01 00:00")) == 0
+
+
+@pytest.mark.parametrize(
+    ("amount", "activities", "score", "level"),
+    [
+        # 0.6 × (125 / 50 + 5) = 4.5
+        ("125.00", 0, 5, "ordinary"),
+        ("124.99", 0, 4, "ordinary"),
+        # 0.6 × (375 / 50 + 5) = 7.5
+        ("375.00", 0, 8, "ordinary"),
+        ("375.00", 1, 10, "ordinary"),  # and 0.4 × 5
+        # 0.6 × (3,958.34 / 50 + 5) = 50.50008
+        ("3958.33", 0, 50, "ordinary"),
+        ("3958.34", 0, 51, "active"),
+        ("8125.00", 0, 101, "core"),  # 100.5
+        ("8124.99", 0, 100, "active"),
+        ("12291.67", 0, 151, "loyal"),  # 150.50004
+        ("12291.66", 0, 150, "core"),
+        ("11625.00", 4, 151, "loyal"),  # 142.5 + 8
+    ],
+)
+def test_7_1_the_score_is_rounded_half_up_and_sorted_into_bands(
+    amount: str, activities: int, score: int, level: str
+) -> None:
+    oracle = shop()
+    buys(oracle, "2024-03-02", each=amount)
+    check_ins(oracle, *[f"2024-03-{day:02d}" for day in range(1, 1 + activities)])
+    found = month(oracle, "2024-04-01")
+    assert (found.score, found.level) == (score, level)
+
+
+@pytest.mark.parametrize(
+    ("day", "counts"),
+    [("2024-03-31", 0), ("2024-04-01", 1), ("2025-03-31", 1), ("2025-04-01", 0)],
+)
+def test_7_the_window_is_the_12_months_before_the_first(day: str, counts: int) -> None:
+    oracle = shop()
+    buys(oracle, day, each="500.00")
+    check_ins(oracle, day)
+    found = month(oracle, "2025-04-01")
+    assert (found.orders, found.activities) == (counts, counts)
+    assert (found.spend, found.score) == (500 * counts, 11 * counts)
+
+
+def test_7_1_what_was_given_back_does_not_count() -> None:
+    oracle = shop()
+    buys(oracle, "2024-03-01", "2024-03-02", each="100.00")
+    oracle.refund(at("2024-03-05 10:00"), "f0", "o0", money("100.00"))
+    oracle.refund(at("2024-03-05 10:00"), "f1", "o1", money("50.00"))
+    found = month(oracle, "2024-04-01")
+    assert (found.spend, found.orders, found.repurchases) == (50, 1, 0)
+    assert found.score == 4  # 0.6 × (1 + 5) = 3.6
+
+
+def test_7_1_an_activity_over_a_cap_does_not_count() -> None:
+    oracle = shop()
+    check_ins(oracle, "2024-03-01", "2024-03-01", "2024-03-02")
+    assert month(oracle, "2024-04-01").activities == 2
+
+
+def test_7_1_a_rewarded_referral_is_an_activity_of_the_referrer_until_it_is_given_back() -> None:
+    oracle = shop()
+    for name, day in (("n", "2024-03-30"), ("p", "2024-04-01")):
+        oracle.enrol(at("2024-03-05 10:00"), name, referral_code="code-m")
+        buy(oracle, day + " 10:00", "first-of-" + name, "10.00", member=name)
+    found = month(oracle, "2024-04-01")
+    assert (found.activities, found.score) == (1, 2)  # that of 1 April comes with May
+    oracle.refund(at("2024-04-02 10:00"), "f", "first-of-n", money("10.00"))
+    assert month(oracle, "2024-05-01").activities == 1
+    assert oracle.state.members["n"].level_reviews[-1].activities == 0
+
+
+def test_7_1_late_data_never_correct_a_review() -> None:
+    oracle = shop()
+    before = month(oracle, "2024-04-01")
+    late(oracle, "2024-04-02 10:00", "2024-03-20", "9000.00")
+    assert oracle.review_levels(at("2024-04-02 10:00")) == 0
+    assert oracle.state.members["m"].level_reviews[-1] == before
+    assert month(oracle, "2024-05-01").level == "core"
+
+
+def test_7_1_the_level_that_held_at_an_orders_time_decides_it() -> None:
+    oracle = shop()
+    buys(oracle, "2024-03-20", each="9000.00")
+    month(oracle, "2024-04-01")  # 111: core
+    month(oracle, "2025-04-01")  # nothing in 12 months: ordinary
+    now = "2025-04-02 10:00"
+    assert late(oracle, now, "2024-03-31", "100.00").points == 100
+    assert late(oracle, now, "2024-04-01", "100.00").points == 120
+    assert late(oracle, now, "2025-03-31", "100.00").points == 120
+    assert late(oracle, now, "2025-04-01", "100.00").points == 100
+
+
+def test_7_1_a_loyal_referrer_is_so_by_the_review_in_force() -> None:
+    oracle = shop()
+    buys(oracle, "2024-03-20", each="20000.00")
+    for name, when in (("n", "2024-03-31 23:59"), ("p", "2024-04-01 00:00")):
+        oracle.enrol(at("2024-03-05 10:00"), name, referral_code="code-m")
+        month(oracle, "2024-04-01")
+        before = total(oracle, "granted")
+        buy(oracle, "2024-04-03 10:00", "o" + name, "1.00", member=name, occurred_at=at(when))
+        assert total(oracle, "granted") - before == (100 if name == "n" else 200)
+
+
+@pytest.mark.parametrize(
+    ("orders", "each", "acts", "segment"),
+    [
+        (5, "1000.00", ["2024-03-31", "2024-03-02"], "core"),
+        (5, "1000.00", ["2024-03-31", "2024-03-01"], "potential"),  # 31 days before
+        (5, "999.99", ["2024-03-31", "2024-03-02"], "potential"),
+        (4, "2000.00", ["2024-03-31", "2024-03-02"], "potential"),  # 3 repurchases
+        (3, "666.67", ["2024-03-02"], "potential"),
+        (3, "666.66", ["2024-03-02"], "basic"),
+        (2, "1000.00", ["2024-03-02"], "basic"),
+        (3, "1000.00", [], "basic"),
+        (3, "1000.00", ["2024-04-01"], "basic"),
+    ],
+)
+def test_7_2_core_and_potential(orders: int, each: str, acts: list[str], segment: str) -> None:
+    oracle = shop()
+    buys(oracle, *["2024-02-29"] * orders, each=each)
+    check_ins(oracle, *acts)
+    assert month(oracle, "2024-04-01").segment == segment
+
+
+def test_7_2_the_first_order_of_the_life_is_no_repurchase_in_a_later_window() -> None:
+    oracle = shop()
+    buys(oracle, "2024-03-31", each="1.00")
+    buys(oracle, *["2024-05-01"] * 2, each="1000.00")
+    check_ins(oracle, "2025-03-31")
+    assert month(oracle, "2025-04-01").segment == "potential"  # both are repurchases
+    oracle.refund(at("2025-04-02 10:00"), "f", "o0", money("1.00"))
+    check_ins(oracle, "2025-04-30")
+    assert month(oracle, "2025-05-01").segment == "basic"  # now only one is
+
+
+@pytest.mark.parametrize(
+    ("joined", "bought", "each", "acts", "segment"),
+    [
+        ("2024-01-01", [], "0.00", [], "dormant"),
+        ("2024-01-02", [], "0.00", [], "basic"),  # not yet enrolled for 6 months
+        ("2023-06-01", ["2023-12-31"], "499.99", ["2023-12-31"], "dormant"),
+        ("2023-06-01", ["2023-12-31"], "500.00", [], "basic"),
+        ("2023-06-01", ["2024-01-01"], "1.00", [], "basic"),
+        ("2023-06-01", [], "0.00", ["2024-01-01"], "basic"),
+        ("2022-06-01", ["2023-06-30"], "9000.00", [], "dormant"),  # more than 12 months ago
+    ],
+)
+def test_7_2_dormant(
+    joined: str, bought: list[str], each: str, acts: list[str], segment: str
+) -> None:
+    oracle = shop(joined + " 10:00")
+    for day in bought:
+        buys(oracle, day, each=each)
+    check_ins(oracle, *acts)
+    assert month(oracle, "2024-07-01").segment == segment
+
+
+@pytest.mark.parametrize(
+    ("joined", "bought", "acts", "stage"),
+    [
+        # dormant: idle for 6 months, that is since before 1 January
+        ("2023-12-31", [], [], "dormant"),
+        ("2024-01-01", [], [], "lapsing"),
+        ("2023-01-01", ["2023-12-31"], ["2023-12-31"], "dormant"),
+        ("2023-01-01", ["2024-01-01"], [], "lapsing"),
+        ("2023-01-01", [], ["2024-01-01"], "lapsing"),
+        # lapsing: no order for 3 months, whatever the activities
+        ("2024-03-31", [], ["2024-06-30"], "lapsing"),
+        ("2024-04-01", [], [], "growing"),  # 91 days
+        ("2024-04-02", [], [], "growing"),  # 90 days: no longer new
+        ("2024-04-03", [], [], "new"),  # 89 days
+        ("2023-10-01", ["2024-03-31"], [], "lapsing"),
+        # won back: an order after 3 idle months, for 90 days
+        ("2023-12-31", ["2024-04-02"], [], "won_back"),
+        ("2023-12-31", ["2024-04-01"], [], "growing"),  # 91 days ago
+        ("2024-02-01", ["2024-05-01"], [], "growing"),  # idle for just 3 months
+        ("2024-01-31", ["2024-05-01"], [], "won_back"),
+        ("2023-06-01", ["2024-01-15", "2024-05-01"], [], "won_back"),
+        ("2023-06-01", ["2024-02-01", "2024-05-01"], [], "growing"),
+        ("2023-06-01", ["2024-01-15", "2024-05-01", "2024-05-02"], ["2024-03-01"], "won_back"),
+        # stable: 12 months and 4 orders in them
+        ("2023-07-01", ["2023-07-02", "2023-10-01", "2024-01-01", "2024-04-01"], [], "stable"),
+        ("2023-07-02", ["2023-07-02", "2023-10-01", "2024-01-01", "2024-04-01"], [], "growing"),
+        ("2023-07-01", ["2023-10-01", "2024-01-01", "2024-04-01"], [], "growing"),
+        # 4 orders, but one of them before 1 July 2023
+        ("2023-06-01", ["2023-06-30", "2023-09-30", "2023-12-30", "2024-03-30"], [], "lapsing"),
+        (
+            "2023-06-01",
+            ["2023-06-30", "2023-09-30", "2023-12-30", "2024-03-30", "2024-06-30"],
+            [],
+            "stable",
+        ),
+    ],
+)
+def test_7_3_the_first_stage_that_matches(
+    joined: str, bought: list[str], acts: list[str], stage: str
+) -> None:
+    oracle = shop(joined + " 10:00")
+    for day in bought:
+        buys(oracle, day, each="10.00")
+    check_ins(oracle, *acts)
+    assert month(oracle, "2024-07-01").lifecycle == stage
+
+
+def test_7_3_a_refunded_order_wins_nobody_back() -> None:
+    oracle = shop("2023-10-01 10:00")
+    buys(oracle, "2024-06-01", each="10.00")
+    assert month(oracle, "2024-07-01").lifecycle == "won_back"
+    oracle.refund(at("2024-07-02 10:00"), "f", "o0", money("10.00"))
+    assert month(oracle, "2024-08-01").lifecycle == "dormant"
+
+
+def test_7_3_the_ends_of_months_and_leap_days() -> None:
+    """Review days up to the 28th always exist; idle months end on the last day there is."""
+    oracle = shop("2023-08-29 10:00")
+    oracle.versions[0][1]["levels"]["review_day"] = 28
+    # 28 February 2024 − 6 months = 28 August: enrolled the day after, idle for less
+    assert oracle.review_levels(at("2024-02-28 00:00")) == 6
+    reviews = oracle.state.members["m"].level_reviews
+    assert [str(found.on)[5:] for found in reviews][-2:] == ["01-28", "02-28"]
+    assert [found.lifecycle for found in reviews][-2:] == ["lapsing", "lapsing"]
+    assert month(oracle, "2024-03-28").lifecycle == "dormant"
 
 
 # ----------------------------------------------------------------- adjustments, status, identity
