@@ -2028,11 +2028,16 @@ class Oracle:
         return TierHeld(ladder[0]["code"], self.local_date(member.joined_at), None)
 
     def record_tier(
-        self, member: Member, kind: str, at: datetime, after: TierHeld, corrects: int | None = None
+        self,
+        member: Member,
+        kind: str,
+        at: datetime,
+        before: TierHeld,
+        after: TierHeld,
+        corrects: int | None = None,
     ) -> int:
         """A tier event, and what the member holds by it; its place among the tier events."""
-        before = self.rules_at(at)["tiers"][0]["code"] if member.tier is None else member.tier.code
-        event = TierEvent(kind, before, after.code, at, after.until, corrects)
+        event = TierEvent(kind, before.code, after.code, at, after.until, corrects)
         self.append(member.tier_events, event)
         self.change(member, "tier", after)
         self.stands(member, "tier", at, after.code)
@@ -2054,7 +2059,7 @@ class Oracle:
                 day = self.local_date(moment)
                 until = add_months(day, int(tier.get("months", 12)))
                 new = TierHeld(tier["code"], day, until, lost=held.lost)
-                self.record_tier(member, "upgraded", moment, new)
+                self.record_tier(member, "upgraded", moment, held, new)
                 return held.code, tier["code"]
         return None
 
@@ -2092,7 +2097,7 @@ class Oracle:
             months = self.extension_reached(member, held, order)
             if months is not None:
                 new = replace(held, until=add_months(held.until, months), extended=True)
-                self.record_tier(member, "extended", order.occurred_at, new)
+                self.record_tier(member, "extended", order.occurred_at, held, new)
                 return
 
     def extension_reached(self, member: Member, held: TierHeld, order: Order) -> int | None:
@@ -2161,7 +2166,7 @@ class Oracle:
             if self.rung(ladder, held.code) is None:
                 break
             outcome, after = self.reviewed(member, held, ladder)
-            event = self.record_tier(member, outcome, at, after)
+            event = self.record_tier(member, outcome, at, held, after)
             self.append(member.tier_reviews, TierReview(event, at, ladder, held, outcome))
             count += 1
         return count
@@ -2179,7 +2184,7 @@ class Oracle:
         outcome, after = self.reviewed(member, review.before, review.ladder)
         if OUTCOMES.index(outcome) <= OUTCOMES.index(review.outcome):
             return
-        event = self.record_tier(member, outcome, review.at, after, corrects=review.event)
+        event = self.record_tier(member, outcome, review.at, review.before, after, review.event)
         new = TierReview(event, review.at, review.ladder, review.before, outcome)
         before = member.tier_reviews[: member.tier_reviews.index(review)]
         self.change(member, "tier_reviews", [*before, new])

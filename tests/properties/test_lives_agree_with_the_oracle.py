@@ -2,10 +2,11 @@
 
 The oracle (`tests/oracle.py`) is a plain model of PROGRAMME.md that shares no code with the
 ledger. Members enrol, refer each other, buy, take part, redeem, give back; months pass, data come
-late, and the programme changes in between. Compared are result codes, points and their breakdown,
-what was issued, referrals and why they were refused, clawback, restoration, debt; after every step
-each member's balance, lots, totals, coupons and flags. The state beside the log must equal the
-replay of the events, and a quote what is then booked.
+late, reviews run on time or long after, and the programme changes in between. Compared are result
+codes, points and their breakdown, what was issued, referrals and why they were refused, clawback,
+restoration, debt; after every step each member's balance, lots, totals, coupons and flags, tier,
+level, segment and lifecycle, with every tier event and every review. The state beside the log must
+equal the replay of the events, and a quote what is then booked.
 
 LIVES in the environment says how many lives are lived (`LIVES=2000 pytest ...`).
 """
@@ -19,7 +20,8 @@ import os
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from dataclasses import fields
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
@@ -37,7 +39,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from oracle import Oracle, Result
+from oracle import LevelReview, Oracle, Result, TierEvent
 
 import ledger.programme
 from ledger import requests as r
@@ -204,6 +206,80 @@ applies_to = "both"
 only = { levels = ["loyal"] }
 """
 
+# The same with a ladder, levels, segments and stages that are reached, kept and lost all the time,
+# and what hangs on them.
+LADDER = (
+    BUSY[: BUSY.index("[[tiers]]")]
+    + """
+[[tiers]]
+code = "regular"
+[[tiers]]
+code = "bronze"
+spend = "150.00"
+repurchases = 1
+keep = { spend = "200.00", repurchases = 2 }
+months = 3
+extension = { repurchases = 2, months = 1 }
+[[tiers]]
+code = "silver"
+spend = "600.00"
+repurchases = 2
+keep = { spend = "400.00", repurchases = 2 }
+months = 6
+extension = { repurchases = 3, months = 2 }
+[[tiers]]
+code = "gold"
+spend = "3000.00"
+repurchases = 4
+months = 4
+extension = { repurchases = 2, months = 2 }
+[levels]
+spend_per_point = "40"
+points_per_activity = 20
+bands = [
+    { code = "ordinary", from = 0 },
+    { code = "active", from = 12 },
+    { code = "loyal", from = 40 },
+]
+[segments]
+core = { spend = "1500.00", repurchases = 2, activities_30d = 1 }
+potential = { spend = "300.00", repurchases = 1 }
+dormant = { enrolled_months = 2, spend_below = "100.00", idle_months = 2 }
+[lifecycle]
+new_days = 20
+won_back_days = 40
+stable = { months = 4, orders = 2 }
+lapsing_months = 1
+dormant_months = 3
+[guard_rails]
+refund_ratio = { over = "0.80", after_orders = 4, action = "delay" }
+"""
+    + BUSY[BUSY.index("[[coupons]]") : BUSY.index("[[campaigns]]")]
+    + """
+[[campaigns]]
+code = "core_days"
+multiplier = "3"
+applies_to = "both"
+only = { segments = ["core", "potential"] }
+from = 2026-01-01T00:00:00+08:00
+until = 2036-01-01T00:00:00+08:00
+[[campaigns]]
+code = "back_again"
+bonus = 17
+applies_to = "both"
+only = { lifecycle = ["won_back", "lapsing", "dormant"] }
+from = 2026-01-01T00:00:00+08:00
+until = 2036-01-01T00:00:00+08:00
+[[campaigns]]
+code = "precious"
+multiplier = "1.1"
+applies_to = "both"
+only = { tiers = ["silver", "gold"] }
+from = 2026-01-01T00:00:00+08:00
+until = 2036-01-01T00:00:00+08:00
+"""
+).replace('ordinary = "1.2"', 'active = "1.2"\nloyal = "1.5"')
+
 SHIPPED = Path(ledger.programme.__file__).parent
 
 
@@ -215,7 +291,23 @@ def shipped(name: str) -> dict[str, Any]:
     return rules
 
 
-PROGRAMMES: dict[str, tuple[dict[str, Any], datetime]] = {
+LADDERS: dict[str, tuple[dict[str, Any], datetime]] = {
+    "ladder": (tomllib.loads(LADDER), START),
+    "ladder, always": (
+        tomllib.loads(LADDER.replace("extension = {", 'extension = { when = "always",')),
+        datetime(2027, 11, 30, 18, 0, tzinfo=UTC),
+    ),
+    "ladder, pending": (
+        tomllib.loads(
+            LADDER.replace("[points]", "[points]\npending = true").replace(
+                "Asia/Shanghai", "America/New_York"
+            )
+        ),
+        START,
+    ),
+}
+
+PROGRAMMES: dict[str, tuple[dict[str, Any], datetime]] = LADDERS | {
     "plain": (tomllib.loads(PLAIN), START),
     "short": (tomllib.loads(SHORT_LIVED), START),
     "waived": (tomllib.loads(WAIVED), START),
@@ -292,6 +384,27 @@ def campaign(code: str, **what: Any) -> Change:
     return change
 
 
+def each_tier(**settings: Any) -> Change:
+    """Other settings of every tier above the first; None: as if it were not written."""
+
+    def change(rules: dict[str, Any]) -> None:
+        for tier in rules.get("tiers", [])[1:]:
+            tier.update(settings)
+
+    return change
+
+
+def each_extension(when: str) -> Change:
+    """When the tiers are prolonged."""
+
+    def change(rules: dict[str, Any]) -> None:
+        for tier in rules.get("tiers", []):
+            if "extension" in tier:
+                tier["extension"]["when"] = when
+
+    return change
+
+
 CHANGES: dict[str, Change] = {
     "rate 2.7": setting("earning", "rate", "2.7"),
     "rate 0.333": setting("earning", "rate", "0.333"),
@@ -342,6 +455,19 @@ CHANGES: dict[str, Change] = {
     "double for new ones": campaign(
         "newest", multiplier="2", applies_to="both", only={"lifecycle": ["new"]}
     ),
+    "tiers are kept easily": each_tier(keep={"spend": "50.00", "repurchases": 1}),
+    "tiers are hardly kept": each_tier(keep={"spend": "5000.00", "repurchases": 9}),
+    "tiers last for 2 months": each_tier(months=2, extension={"repurchases": 2, "months": 1}),
+    "tiers last for a year": each_tier(months=12, extension={"repurchases": 4, "months": 12}),
+    "extended at once": each_extension("always"),
+    "extended at the end": each_extension("lapse"),
+    "reviewed on the 15th": where_on("levels", "review_day", 15),
+    "orders make the score": where_on("levels", "points_per_order", 20),
+    "money hardly makes it": where_on("levels", "spend_per_point", "400"),
+    "core for little": where_on("segments", "core", {"spend": "10.00"}),
+    "nobody is core": where_on("segments", "core", {"repurchases": 10_000}),
+    "won back for long": where_on("lifecycle", "won_back_days", 300),
+    "stable at once": where_on("lifecycle", "stable", {"months": 1, "orders": 1}),
 }
 
 
@@ -405,6 +531,7 @@ class Lives(RuleBasedStateMachine):
 
     new_database: Callable[[], str]
     happened: ClassVar[Counter[str]]
+    programmes: ClassVar[list[str]] = sorted(PROGRAMMES)
 
     orders = Bundle("orders")
     reservations = Bundle("reservations")
@@ -424,7 +551,7 @@ class Lives(RuleBasedStateMachine):
 
     @initialize(
         target=orders,
-        name=st.sampled_from(sorted(PROGRAMMES)),
+        name=st.runner().flatmap(lambda life: st.sampled_from(life.programmes)),
         bought=st.lists(st.integers(200, 3_000), max_size=4),
     )
     def open(self, name: str, bought: list[int]) -> Any:
@@ -590,6 +717,7 @@ class Lives(RuleBasedStateMachine):
         self.same_points(outcome.body, result)
         self.same_issued(outcome.body, result)
         self.same_referral(outcome.body, result)
+        self.same_upgrade(outcome.body, result)
         if quoted is not None:
             assert quoted["points"] == result.points
             assert _rows(quoted["breakdown"]) == _rows(outcome.body["breakdown"])
@@ -810,6 +938,31 @@ class Lives(RuleBasedStateMachine):
         self.oracle.lapse(self.now)
         self.oracle.release_pending(self.now)
         self.oracle.expire(self.now)
+        self.run_reviews(self.now)
+
+    @rule(late=late_by)
+    def reviews(self, late: timedelta) -> None:
+        """Tiers and levels are reviewed as of now, or of a moment before."""
+        self.run_reviews(self.past(late))
+
+    def run_reviews(self, as_of: datetime) -> None:
+        tiers, levels = self.run_reviews_for_due_members(as_of)
+        assert tiers == self.oracle.review_tiers(as_of)
+        assert levels == self.oracle.review_levels(as_of)
+        assert self.run_reviews_for_due_members(as_of) == (0, 0)
+
+    def run_reviews_for_due_members(self, as_of: datetime) -> tuple[int, int]:
+        """How many reviews of tiers, and of levels."""
+        affected: Counter[str] = Counter()
+        for name, due, command in (
+            ("tiers", self.ledger.due_for_tier_review, r.ReviewTiers),
+            ("levels", self.ledger.due_for_level_review, r.ReviewLevels),
+        ):
+            for member_id in due(as_of, None, 100):
+                outcome = self.handle(command(member_id=member_id, as_of=as_of))
+                assert outcome.status == 200
+                affected[name] += outcome.body["affected"]
+        return affected["tiers"], affected["levels"]
 
     def run_jobs_for_due_members(self) -> int:
         affected = 0
@@ -864,6 +1017,11 @@ class Lives(RuleBasedStateMachine):
         if told is not None:
             self.note(f"referral: {told[1] or told[0]}")
 
+    def same_upgrade(self, answer: dict[str, Any], result: Result) -> None:
+        told = answer["tier"]
+        upgrade = (told["from"], told["code"]) if told and told["changed"] else None
+        assert upgrade == result.tier
+
     @invariant()
     def members_agree(self) -> None:
         for member_id in self.members:
@@ -880,8 +1038,12 @@ class Lives(RuleBasedStateMachine):
                 balance["available"] + balance["pending"]
             )
             assert ours["flags"] == theirs["flags"], member_id
+            for kind in ("level", "segment", "lifecycle"):
+                assert ours[kind] == theirs[kind], (member_id, kind)
+            assert ours["tier"] == _shown(theirs["tier"]), member_id
             if self.proved.get(member_id) != ours["version"]:
                 self.events_agree(member_id, theirs)
+                self.reviews_agree(member_id, theirs)
                 self.state_equals_replay(member_id, ours)
                 self.proved[member_id] = ours["version"]
             self.note(*(f"flag {name}" for name in theirs["flags"]))
@@ -908,6 +1070,54 @@ class Lives(RuleBasedStateMachine):
         assert sorted(coupons.values()) == theirs["coupons"], member_id
         assert refusals == theirs["referral_refusals"], member_id
 
+    def reviews_agree(self, member_id: str, theirs: dict[str, Any]) -> None:
+        """Every upgrade and every review, in the order of recording, with what it corrects."""
+        tiers: list[tuple[Any, ...]] = []
+        levels = []
+        places: dict[int, int] = {}
+        for recorded in self.ledger.events_of(member_id):
+            event: Any = recorded.event
+            if event.TOPIC in TIER_EVENTS:
+                places[recorded.version] = len(tiers)
+                corrects = getattr(event, "corrects", None)
+                tiers.append(
+                    (
+                        TIER_EVENTS[event.TOPIC],
+                        event.from_tier if event.TOPIC == "TierUpgraded" else event.tier,
+                        event.tier if event.TOPIC in _SAME_TIER else event.to_tier,
+                        event.occurred_at,
+                        event.until,
+                        None if corrects is None else places[corrects],
+                    )
+                )
+            elif event.TOPIC == "LevelReviewed":
+                assert event.occurred_at == self.oracle.midnight(event.on)
+                levels.append(tuple(getattr(event, name) for name in _LEVEL_REVIEW))
+        expected = [tuple(vars(one).values()) for one in theirs["tier_events"]]
+        assert tiers == expected, member_id
+        reviews = theirs["level_reviews"]
+        assert levels == [tuple(vars(one).values()) for one in reviews], member_id
+        self.note_reviews(theirs["tier_events"], reviews)
+
+    def note_reviews(self, tiers: list[TierEvent], levels: list[LevelReview]) -> None:
+        for number, event in enumerate(tiers):
+            self.note(f"tier {event.kind}")
+            self.note(*(["tier corrected"] if event.corrects is not None else []))
+            ladder = [tier["code"] for tier in self.rules["tiers"]]
+            if event.kind == "upgraded":
+                steps = ladder.index(event.to_tier) - ladder.index(event.from_tier)
+                self.note(*(["tier jump"] if steps > 1 else []))
+                lost = [e.from_tier for e in tiers[:number] if e.kind == "downgraded"]
+                self.note(*(["tier regained"] if event.to_tier in lost else []))
+            elif event.kind == "extended":
+                at_end = event.occurred_at == self.oracle.midnight(
+                    self.oracle.local_date(event.occurred_at)
+                )
+                self.note(f"tier extended at {'the end' if at_end else 'once'}")
+        for review in levels:
+            self.note(f"level {review.level}", f"segment {review.segment}")
+            self.note(f"lifecycle {review.lifecycle}")
+
     def state_equals_replay(self, member_id: str, served: dict[str, Any]) -> None:
         assert self.ledger.replay(member_id) == served
         member = rebuilt(list(self.ledger.events_of(member_id)))
@@ -922,6 +1132,23 @@ class Lives(RuleBasedStateMachine):
                 assert stored.orders.find(order_id) == order
             for name, redemption in member.redemptions.known().items():
                 assert stored.redemptions.find(name) == redemption
+
+
+TIER_EVENTS = {
+    "TierUpgraded": "upgraded",
+    "TierRenewed": "renewed",
+    "TierExtended": "extended",
+    "TierDowngraded": "downgraded",
+}
+_LEVEL_REVIEW = [one.name for one in fields(LevelReview)]
+_SAME_TIER = ("TierRenewed", "TierExtended")
+
+
+def _shown(tier: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The oracle's tier as the ledger shows it."""
+    if tier is None:
+        return None
+    return {name: v.isoformat() if isinstance(v, date) else v for name, v in tier.items()}
 
 
 def _rows(breakdown: list[dict[str, Any]]) -> list[tuple[str, int]]:
@@ -953,19 +1180,78 @@ def _their_lots(member: dict[str, Any]) -> Counter[Any]:
     return lots
 
 
-def lives_in(new_database: Callable[[], str], happened: Counter[str]) -> type[Lives]:
+class LongLives(Lives):
+    """Lives of years, in which tiers and levels are won, kept and lost."""
+
+    programmes: ClassVar[list[str]] = sorted(LADDERS)
+
+    @rule(weeks=st.integers(1, 9), reviewed=st.sampled_from(["weekly", "at the end", "never"]))
+    def weeks_pass(self, weeks: int, reviewed: str) -> None:
+        for week in range(weeks):
+            self.now += timedelta(days=7)
+            if reviewed == "weekly" or (reviewed == "at the end" and week == weeks - 1):
+                self.run_reviews(self.now)
+
+    @rule(months=st.sampled_from([3, 7, 13]), reviewed=st.booleans())
+    def months_pass(self, months: int, reviewed: bool) -> None:
+        """Much later: what was missed is caught up, or left for later still."""
+        self.now += timedelta(days=30 * months)
+        if reviewed:
+            self.run_reviews(self.now)
+
+    @rule(
+        target=Lives.orders,
+        member=st.integers(0, 1),
+        amounts=st.lists(st.integers(1, 900), min_size=1, max_size=4),
+        days_late=st.one_of(st.just(0), st.integers(0, 100), st.integers(0, 800)),
+        days_apart=st.integers(0, 20),
+    )
+    def buys_more(self, member: int, amounts: list[int], days_late: int, days_apart: int) -> Any:
+        """Several orders, now or of a time long past."""
+        placed = []
+        for number, amount in enumerate(amounts):
+            late = timedelta(days=max(0, days_late - days_apart * number))
+            order_id = f"o-{next(self.numbers)}"
+            member_id = self.member_at(member)
+            placed.append(self.buys(member_id, order_id, Decimal(amount), self.past(late)))
+            self.members_agree()
+        return multiple(*(one for one in placed if isinstance(one, str)))
+
+    @rule(
+        member=st.integers(0, 1),
+        at=st.sampled_from(["the last day", "the day after", "the review day"]),
+        amount=st.integers(100, 2_000),
+    )
+    def buys_when_a_tier_ends(self, member: int, at: str, amount: int) -> None:
+        """On the very days that matter, before or after the review."""
+        tier = self.oracle.member(self.member_at(member), self.now)["tier"]
+        if tier is None or tier["until"] is None:
+            return
+        day = tier["until"] + timedelta(days={"the last day": 0}.get(at, 1))
+        moment = self.oracle.midnight(day) + timedelta(hours=10)
+        if not self.now <= moment <= self.now + timedelta(days=400):
+            return
+        self.now = moment
+        if at == "the review day":
+            self.run_reviews(self.now)
+        self.buys(self.member_at(member), f"o-{next(self.numbers)}", Decimal(amount), moment)
+
+
+def lives_in(
+    new_database: Callable[[], str], happened: Counter[str], kind: type[Lives] = Lives
+) -> type[Lives]:
     """The machine, with databases for its lives and somewhere to note what happened in them."""
     return type(
         "LivesHere",
-        (Lives,),
+        (kind,),
         {"new_database": staticmethod(new_database), "happened": happened},
     )
 
 
-def live(new_database: Callable[[], str], lives: int) -> Counter[str]:
+def live(new_database: Callable[[], str], lives: int, kind: type[Lives] = Lives) -> Counter[str]:
     """So many lives; what happened in them, and how often."""
     happened: Counter[str] = Counter()
-    machine = lives_in(new_database, happened)
+    machine = lives_in(new_database, happened, kind)
     run_state_machine_as_test(
         machine,
         settings=settings(
@@ -984,6 +1270,42 @@ def test_any_life_is_the_same_in_the_ledger_and_in_the_oracle(
     new_database: Callable[[], str],
 ) -> None:
     assert live(new_database, LIVES)["ok"] > LIVES
+
+
+def test_any_life_of_years_is_the_same_in_the_ledger_and_in_the_oracle(
+    new_database: Callable[[], str],
+) -> None:
+    assert live(new_database, max(1, LIVES // 2), LongLives)["tier upgraded"] > LIVES
+
+
+@pytest.mark.slow
+def test_many_lives_of_years_are_the_same_and_everything_happens_in_them(
+    new_database: Callable[[], str],
+) -> None:
+    happened = live(new_database, max(LIVES, 300), LongLives)
+    assert {
+        "tier upgraded",
+        "tier jump",
+        "tier regained",
+        "tier renewed",
+        "tier extended at the end",
+        "tier extended at once",
+        "tier downgraded",
+        "tier corrected",
+        "level ordinary",
+        "level active",
+        "level loyal",
+        "segment core",
+        "segment potential",
+        "segment dormant",
+        "segment basic",
+        "lifecycle dormant",
+        "lifecycle lapsing",
+        "lifecycle won_back",
+        "lifecycle new",
+        "lifecycle stable",
+        "lifecycle growing",
+    } - happened.keys() == set()
 
 
 @pytest.mark.slow
