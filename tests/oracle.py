@@ -303,9 +303,14 @@ AMBIGUITIES: tuple[Ambiguity, ...] = (
     # ---- tiers
     Ambiguity(
         "PROGRAMME 6.2 which moments are tested",
-        "those of all recorded orders, of amount 0 or fully refunded ones too; each by the version "
-        "in force at it",
-        "of counting orders only; all by the version of the order just recorded",
+        "those of counting orders, ties together, each by the version in force at it (API: what is "
+        "recorded with occurred_at from effective_at on); an order of amount 0 tests nothing",
+        "of all orders; all by the version of the order just recorded",
+    ),
+    Ambiguity(
+        "PROGRAMME 6.2 a late order that reaches one tier, and at a later moment another",
+        "both upgrades, each dated by the first moment that reaches, as in time",
+        "only the first",
     ),
     Ambiguity(
         "PROGRAMME 6.2 a late order of before the tier was lost",
@@ -315,17 +320,17 @@ AMBIGUITIES: tuple[Ambiguity, ...] = (
     ),
     Ambiguity(
         "PROGRAMME 6.3 always",
-        "tested at every order recorded, against the orders known of the validity; dated by the "
-        "earliest order with which the repurchases are reached; a validity that a late review "
-        "begins is tested at the next order; at its end the grace rule holds if still unused",
-        "dated by the order just recorded; tested by the review too",
+        "given with an order of the validity, dated by it (1: consequences share the write's "
+        "occurred_at), for all orders known of the validity; a validity that a late review begins "
+        "is tested at its next order; at its end the grace rule holds if still unused",
+        "a late order: dated by the earliest order with which they are reached",
     ),
     Ambiguity(
         "PROGRAMME 6.4 re-examination",
-        "of the review that stands (a correction replaces what it corrects, and what came after); "
-        "by the rules that decided it; not where an upgrade has been recorded since; its own order "
-        "may also be one of amount 0",
-        "by rules published since with an earlier effective time",
+        "by any order recorded after the review whose date its window holds; of the review that "
+        "stands (a correction replaces what it corrects, and what came after); by the version in "
+        "force at its time as known now; not where an upgrade has been recorded since",
+        "only by an order that is older than another; by the version known at the review",
     ),
     Ambiguity(
         "API tier.since",
@@ -521,7 +526,6 @@ class TierReview:
 
     event: int  # its place among the member's tier events
     at: datetime
-    ladder: Sequence[Rules]
     before: TierHeld
     outcome: str
 
@@ -1463,7 +1467,7 @@ class Oracle:
                 self.append(member.refusals, bar)
         upgrade = self.upgrade(order)  # last: an order's own upgrade does not raise its points
         self.decide_review_again(order, now)
-        self.extend_at_once(member)
+        self.extend_at_once(order)
         answer = Result(
             "ok",
             points,
@@ -2050,8 +2054,11 @@ class Oracle:
         Answers (from, to).
         """
         member = order.member
-        later = {o.occurred_at for o in member.orders if o.occurred_at > order.occurred_at}
-        for moment in [order.occurred_at, *sorted(later)]:
+        if order.amount == 0:
+            return None
+        counting = {o.occurred_at for o in member.orders if o.net > 0}
+        codes = []
+        for moment in sorted(m for m in counting if m >= order.occurred_at):
             ladder = self.rules_at(moment).get("tiers", [])
             tier = self.tier_reached(member, ladder, moment)
             if tier is not None:
@@ -2060,8 +2067,8 @@ class Oracle:
                 until = add_months(day, int(tier.get("months", 12)))
                 new = TierHeld(tier["code"], day, until, lost=held.lost)
                 self.record_tier(member, "upgraded", moment, held, new)
-                return held.code, tier["code"]
-        return None
+                codes += [held.code, new.code]
+        return (codes[0], codes[-1]) if codes else None
 
     def tier_reached(
         self, member: Member, ladder: Sequence[Rules], moment: datetime
@@ -2088,36 +2095,25 @@ class Oracle:
                 return tier
         return None
 
-    def extend_at_once(self, member: Member) -> None:
+    def extend_at_once(self, order: Order) -> None:
         """PROGRAMME 6.3 always: on top, as soon as the repurchases are reached, once a validity."""
+        member = order.member
         held = member.tier
-        if held is None or held.until is None or held.extended:
+        if order.amount == 0 or held is None or held.until is None or held.extended:
             return
-        for order in sorted(member.orders, key=lambda o: o.occurred_at):
-            months = self.extension_reached(member, held, order)
-            if months is not None:
-                new = replace(held, until=add_months(held.until, months), extended=True)
-                self.record_tier(member, "extended", order.occurred_at, held, new)
-                return
-
-    def extension_reached(self, member: Member, held: TierHeld, order: Order) -> int | None:
-        """PROGRAMME 6.3 always: the months that are given with this order of the validity."""
-        last, at = held.until, order.occurred_at
-        assert last is not None
-        if order.day > last:
-            return None
-        ladder = self.rules_at(at).get("tiers", [])
+        ladder = self.rules_at(order.occurred_at).get("tiers", [])
         own = self.rung(ladder, held.code)
         extension = None if own is None else ladder[own].get("extension")
         if own is None or extension is None or extension.get("when", "lapse") != "always":
-            return None
-        after = add_months(last, -int(ladder[own].get("months", 12)))
-        if order.day <= after:
-            return None
-        _, repurchases = self.spend_and_repurchases(
-            member, lambda o: after < o.day and o.occurred_at <= at
-        )
-        return int(extension["months"]) if repurchases >= int(extension["repurchases"]) else None
+            return
+        months = int(ladder[own].get("months", 12))
+        if not add_months(held.until, -months) < order.day <= held.until:
+            return
+        _, repurchases = self.in_window(member, months, held.until)
+        if repurchases >= int(extension["repurchases"]):
+            until = add_months(held.until, int(extension["months"]))
+            new = replace(held, until=until, extended=True)
+            self.record_tier(member, "extended", order.occurred_at, held, new)
 
     def reviewed(
         self, member: Member, held: TierHeld, ladder: Sequence[Rules]
@@ -2167,13 +2163,15 @@ class Oracle:
                 break
             outcome, after = self.reviewed(member, held, ladder)
             event = self.record_tier(member, outcome, at, held, after)
-            self.append(member.tier_reviews, TierReview(event, at, ladder, held, outcome))
+            self.append(member.tier_reviews, TierReview(event, at, held, outcome))
             count += 1
         return count
 
     def decide_review_again(self, order: Order, now: datetime) -> None:
         """PROGRAMME 6.4: a late order, and the latest review whose window holds it."""
         member = order.member
+        if order.amount == 0:
+            return
         holding = [r for r in member.tier_reviews if self.looked_at(r, order.day)]
         if not holding:
             return
@@ -2181,22 +2179,23 @@ class Oracle:
         since = member.tier_events[review.event + 1 :]
         if any(event.kind == "upgraded" for event in since):
             return
-        outcome, after = self.reviewed(member, review.before, review.ladder)
+        outcome, after = self.reviewed(member, review.before, self.rules_at(review.at)["tiers"])
         if OUTCOMES.index(outcome) <= OUTCOMES.index(review.outcome):
             return
         event = self.record_tier(member, outcome, review.at, review.before, after, review.event)
-        new = TierReview(event, review.at, review.ladder, review.before, outcome)
+        new = TierReview(event, review.at, review.before, outcome)
         before = member.tier_reviews[: member.tier_reviews.index(review)]
         self.change(member, "tier_reviews", [*before, new])
         self.review_tier(member, now)  # what is due after it, anew
 
     def looked_at(self, review: TierReview, day: date) -> bool:
         """PROGRAMME 6.3: whether the window of a review holds a date."""
+        ladder = self.rules_at(review.at).get("tiers", [])
         last = review.before.until
-        own = self.rung(review.ladder, review.before.code)
-        assert last is not None
-        assert own is not None
-        return add_months(last, -int(review.ladder[own].get("months", 12))) < day <= last
+        own = self.rung(ladder, review.before.code)
+        if own is None or last is None:
+            return False
+        return add_months(last, -int(ladder[own].get("months", 12))) < day <= last
 
     # ---------------------------------------------------------------- levels, segments, lifecycle
 

@@ -1078,7 +1078,7 @@ class Lives(RuleBasedStateMachine):
         for recorded in self.ledger.events_of(member_id):
             event: Any = recorded.event
             if event.TOPIC in TIER_EVENTS:
-                places[recorded.version] = len(tiers)
+                places[recorded.originator_version] = len(tiers)
                 corrects = getattr(event, "corrects", None)
                 tiers.append(
                     (
