@@ -151,9 +151,10 @@ AMBIGUITIES: tuple[Ambiguity, ...] = (
     Ambiguity(
         "PROGRAMME 2.7 several bars at once",
         "the first of same_member, already_referred, not_first_order, same_phone, same_email, "
-        "loop; e-mails are compared without regard to case; the answer tells of the link only, "
-        "the log also why a first order rewarded nobody",
-        "any other order; the answer tells of the reward, too",
+        "loop; e-mails are compared without regard to case, phones and codes without what stands "
+        "between, phones also without the country's code; a code that comes with the first order "
+        "is accepted also where it rewards nobody, and then the answer says why",
+        "any other order; the answer tells of the link only",
     ),
     Ambiguity(
         "PROGRAMME 2.7 a code where [referral] is omitted",
@@ -173,7 +174,7 @@ AMBIGUITIES: tuple[Ambiguity, ...] = (
     Ambiguity(
         "PROGRAMME 10 refund ratio",
         "looked at when a refund is recorded, with that refund, over all orders recorded so far; "
-        "flags once in a member's life",
+        "flags once, until the member is unfrozen, which ends flags and delay",
         "also when an order reaches after_orders; at the occurred_at of the refund",
     ),
     Ambiguity(
@@ -838,6 +839,17 @@ def lifecycle_of(
     return "growing"
 
 
+def same_phone(one: str | None, other: str | None) -> bool:
+    """docs/decisions.md: the shorter, of eight digits or more, ends the longer."""
+    short, long = sorted((digits_of(p).lstrip("0") for p in (one, other)), key=len)
+    return len(short) >= 8 and long.endswith(short)
+
+
+def plain_code(code: str) -> str:
+    """docs/decisions.md: as somebody types it, without regard to case, blanks and hyphens."""
+    return "".join(sign for sign in code.upper() if sign.isalnum())
+
+
 class Item(NamedTuple):
     """One line of an order."""
 
@@ -1286,7 +1298,8 @@ class Oracle:
             return None
         if "referral" not in self.rules_at(at):  # an omitted section is off
             return ("refused", "not_offered")
-        owners = [m for m in self.state.members.values() if m.referral_code == code]
+        typed = plain_code(code)
+        owners = [m for m in self.state.members.values() if plain_code(m.referral_code) == typed]
         if not owners:
             raise RefusedError("not_found")
         referrer = owners[0]
@@ -1305,7 +1318,7 @@ class Oracle:
             return "already_referred"
         if self.first_order_of(referee) is not None:
             return "not_first_order"
-        if referee.phone is not None and referee.phone == referrer.phone:
+        if same_phone(referee.phone, referrer.phone):
             return "same_phone"
         if (referee.email or "").lower() == (referrer.email or "").lower() != "":
             return "same_email"
@@ -1465,6 +1478,8 @@ class Oracle:
             bar = self.reward_referrer(order, member.referrer, at, now)
             if bar is not None:
                 self.append(member.refusals, bar)
+                if referral == ("accepted", None):
+                    referral = ("accepted", bar)
         upgrade = self.upgrade(order)  # last: an order's own upgrade does not raise its points
         self.decide_review_again(order, now)
         self.extend_at_once(order)
@@ -2460,8 +2475,12 @@ class Oracle:
 
     @all_or_nothing
     def unfreeze(self, now: datetime, member_id: str) -> Result:
-        """PROGRAMME 4.5."""
-        return self.set_status(now, member_id, "active")
+        """PROGRAMME 4.5; docs/decisions.md: somebody has looked, so flags and delay end (10)."""
+        answer = self.set_status(now, member_id, "active")
+        member = self.find_member(member_id)
+        self.change(member, "flags", [])
+        self.change(member, "delayed", False)
+        return answer
 
     @all_or_nothing
     def close(self, now: datetime, member_id: str) -> Result:

@@ -434,8 +434,9 @@ def test_a_referral_rewards_both_until_the_limit_and_is_reversed() -> None:
 def test_a_referral_that_is_none() -> None:
     oracle = start(REFERRAL)
     now = at("2024-05-01 09:00")
-    oracle.enrol(now, "n", phone="+861", email="n@x")
-    assert oracle.enrol(now, "a", referral_code="code-n", phone="+861").issued == ("first_order",)
+    phone = "+8613800000001"
+    oracle.enrol(now, "n", phone=phone, email="n@x")
+    assert oracle.enrol(now, "a", referral_code="code-n", phone=phone).issued == ("first_order",)
     assert oracle.enrol(now, "b", referral_code="code-n", email="n@x").issued == ("first_order",)
     assert oracle.enrol(now, "c", referral_code="code-c").issued == ("first_order",)
     assert oracle.enrol(now, "d", referral_code="nobody").code == "not_found"
@@ -459,10 +460,12 @@ def test_a_referral_is_refused_for_a_reason() -> None:
     def first(name: str, code: str, order: str) -> Any:
         return oracle.accrue(now, name, order, money("10.00"), referral_code=code).referral
 
-    assert join("n", phone="+861", email="n@x") is None
-    assert join("a", referral_code="code-n", phone="+861") == ("refused", "same_phone")
+    assert join("n", phone="+8613800000001", email="n@x") is None
+    for number, phone in enumerate(("+8613800000001", "138-0000-0001", "013800000001")):
+        told = join(f"a{number}", referral_code="Code n", phone=phone)
+        assert told == ("refused", "same_phone")
     assert join("b", referral_code="code-n", email="N@x") == ("refused", "same_email")
-    assert join("c", referral_code="code-n", phone="+862") == ("accepted", None)
+    assert join("c", referral_code="code-n", phone="3800000001 2") == ("accepted", None)
     assert join("d", referral_code="code-c") == ("accepted", None)
     assert first("n", "code-n", "o1") == ("refused", "same_member")
     assert first("c", "code-m", "o2") == ("refused", "already_referred")
@@ -488,7 +491,7 @@ def test_a_link_stands_though_the_first_order_rewards_nobody() -> None:
     buy(oracle, "2024-05-01 10:00", "ob", "10.00", member="b")
     assert oracle.member("b", now)["referral_refusals"] == ["monthly_limit"]
     told = buy(oracle, "2024-05-01 10:00", "od", "10.00", member="d", referral_code="code-m")
-    assert told.referral == ("accepted", None)  # whose referee she is
+    assert told.referral == ("accepted", "monthly_limit")  # whose referee she is, and why none
     assert oracle.member("d", now)["referral_refusals"] == ["monthly_limit"]
     oracle.freeze(now, "m")
     buy(oracle, "2024-06-01 10:00", "oc", "10.00", member="c")
@@ -580,6 +583,24 @@ def test_a_refund_ratio_flags_once_and_may_delay() -> None:
     oracle.activity(at("2024-05-01 14:00"), "m", "check_in", "a1")
     assert balance(oracle, "2024-05-01 14:00") == (104, 30, 0, 0)
     assert balance(oracle, "2024-05-09 00:00") == (134, 0, 0, 0)
+
+
+def test_unfreezing_ends_flags_and_delay_and_the_rail_watches_anew() -> None:
+    rails = """
+[guard_rails]
+refund_ratio = { over = "0.50", after_orders = 1, action = "delay" }
+"""
+    oracle = start(rails)
+    now = at("2024-05-02 10:00")
+    for number in (1, 2):
+        buy(oracle, "2024-05-02 10:00", f"o{number}", "100.00")
+        oracle.refund(now, f"f{number}", f"o{number}", money("100.00"))
+        assert oracle.member("m", now)["flags"] == ["refund_ratio"]
+        buy(oracle, "2024-05-02 10:00", f"p{number}", "1.00")  # waits
+        assert oracle.unfreeze(now, "m").code == "ok"
+        assert oracle.member("m", now)["flags"] == []
+        buy(oracle, "2024-05-02 10:00", f"q{number}", "1.00")  # does not
+        assert balance(oracle, "2024-05-02 10:00") == (number, number, 0, 0)
 
 
 # ------------------------------------------------------------------------------------- 3 lots

@@ -615,7 +615,7 @@ class Lives(RuleBasedStateMachine):
     @rule(
         late=late_by,
         whose_code=codes,
-        phone=st.sampled_from([None, *PHONES]),
+        phone=st.sampled_from([None, *PHONES, "138 0000-0001"]),
         email=st.sampled_from([None, None, "li@example.com", "LI@example.com"]),
     )
     def enrol(
