@@ -986,10 +986,12 @@ class Lives(RuleBasedStateMachine):
     )
     def publish(self, names: list[str], effective_in: timedelta) -> None:
         """Other rules, in force from a moment past, present or to come."""
+        self.publishes([CHANGES[name] for name in names], self.now + effective_in)
+
+    def publishes(self, changes: Iterable[Change], effective_at: datetime) -> None:
         rules = copy.deepcopy(self.rules)
-        for name in names:
-            CHANGES[name](rules)
-        effective_at = self.now + effective_in
+        for change in changes:
+            change(rules)
         outcome = self.ledger.publish(
             read_programme(as_json(rules), format="json"), effective_at=effective_at, actor=OFFICE
         )
@@ -1402,3 +1404,136 @@ def test_what_chance_brings_too_seldom_is_the_same_too(new_database: Callable[[]
         "ReferralReversed",
         "enrolled by an order",
     } - happened.keys() == set()
+
+
+class Step:
+    """What somebody does on a day of a life, counted from its beginning."""
+
+    def __init__(self, life: LongLives) -> None:
+        self.life = life
+
+    def on(self, day: int) -> None:
+        self.life.now = self.life.start + timedelta(days=day)
+
+    def buys(self, *amounts: int, of: int | None = None) -> None:
+        """Orders, now or of an earlier day."""
+        life = self.life
+        at = life.now if of is None else life.start + timedelta(days=of)
+        for amount in amounts:
+            life.buys("m-1", f"o-{next(life.numbers)}", Decimal(amount), at)
+            life.members_agree()
+
+    def reviews(self) -> None:
+        self.life.run_reviews(self.life.now)
+        self.life.members_agree()
+
+    def publishes(self, change: Change) -> None:
+        self.life.publishes([change], self.life.now)
+        self.life.members_agree()
+
+
+def a_late_order_with_none_after_it(step: Step) -> None:
+    step.buys(100, 100)
+    step.on(100)
+    step.reviews()
+    step.buys(100, 100, of=70)
+
+
+def a_late_order_that_reaches_one_tier_and_later_another(step: Step) -> None:
+    step.buys(20)
+    step.on(10)
+    step.buys(100)
+    step.on(20)
+    step.buys(1)
+    step.buys(500, of=5)
+
+
+def a_late_order_of_the_second_of_another(step: Step) -> None:
+    step.buys(100)
+    step.on(1)
+    step.buys(40)
+    step.on(2)
+    step.buys(1)
+    step.buys(500, of=1)
+
+
+def a_late_order_of_before_other_rules(step: Step) -> None:
+    step.buys(10)
+    step.on(10)
+    step.publishes(each_tier(months=12))
+    step.buys(60)
+    step.buys(90, of=5)
+
+
+def a_late_order_between_two_reviews_long_past(step: Step) -> None:
+    step.buys(1_000, 1_000, 1_000, 1_000, 1_000)  # gold for 4 months, silver for 6, bronze for 3
+    step.on(500)
+    step.reviews()
+    step.buys(2_000, 900, 50, 50, of=60)
+    step.buys(10, of=200)
+    step.buys(10, of=201)
+    step.buys(300, 300, of=330)
+
+
+def the_review_day_moves(step: Step) -> None:
+    step.on(45)
+    step.publishes(where_on("levels", "review_day", 15))
+    step.on(85)
+    step.reviews()
+    step.publishes(where_on("levels", "review_day", 1))
+    step.on(200)
+    step.reviews()
+
+
+def levels_are_switched_off_before_they_are_caught_up(step: Step) -> None:
+    step.buys(300)
+    step.on(75)
+
+    def nothing_of_it(rules: dict[str, Any]) -> None:
+        for section in ("levels", "segments", "lifecycle", "campaigns"):
+            rules.pop(section)
+        rules["earning"].pop("level_multipliers")
+        rules["referral"].pop("doubled_for_levels")
+
+    step.publishes(nothing_of_it)
+    step.on(120)
+    step.reviews()
+    step.buys(300)
+
+
+def rules_change_between_a_review_and_the_late_order_that_betters_it(step: Step) -> None:
+    step.buys(100, 100)
+    step.on(100)
+    step.reviews()
+    step.life.publishes([CHANGES["tiers are hardly kept"]], step.life.start + timedelta(days=60))
+    step.buys(100, 100, of=70)
+    step.life.publishes([CHANGES["tiers are kept easily"]], step.life.start + timedelta(days=60))
+    step.buys(1, of=71)
+
+
+@pytest.mark.parametrize("programme", sorted(LADDERS))
+@pytest.mark.parametrize(
+    "steps",
+    [
+        a_late_order_with_none_after_it,
+        a_late_order_that_reaches_one_tier_and_later_another,
+        a_late_order_of_the_second_of_another,
+        a_late_order_of_before_other_rules,
+        a_late_order_between_two_reviews_long_past,
+        the_review_day_moves,
+        levels_are_switched_off_before_they_are_caught_up,
+        rules_change_between_a_review_and_the_late_order_that_betters_it,
+    ],
+)
+def test_what_chance_brings_too_seldom_of_reviews_is_the_same_too(
+    new_database: Callable[[], str], programme: str, steps: Callable[[Step], None]
+) -> None:
+    life = lives_in(new_database, Counter(), LongLives)()
+    assert isinstance(life, LongLives)
+    try:
+        life.open(programme, [])
+        steps(Step(life))
+        life.run_reviews(life.now)
+        life.members_agree()
+    finally:
+        life.teardown()
