@@ -101,9 +101,9 @@ def _tier_after(member: Member, tier: str | None) -> Answer | None:
     """The tier after an order, and from which it came, if it did so now."""
     if tier is None:
         return None
-    for event in member.new_events:
-        if isinstance(event, TierUpgraded):
-            return {"code": event.to_tier, "changed": True, "from": event.from_tier}
+    upgrades = [event for event in member.new_events if isinstance(event, TierUpgraded)]
+    if upgrades:  # a late order may bring several
+        return {"code": upgrades[-1].to_tier, "changed": True, "from": upgrades[0].from_tier}
     return {"code": tier, "changed": False}
 
 
