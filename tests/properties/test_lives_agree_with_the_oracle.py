@@ -717,7 +717,7 @@ class Lives(RuleBasedStateMachine):
         self.same_points(outcome.body, result)
         self.same_issued(outcome.body, result)
         self.same_referral(outcome.body, result)
-        self.same_upgrade(outcome.body, result)
+        self.same_tier(outcome.body, result, member_id, at)
         if quoted is not None:
             assert quoted["points"] == result.points
             assert _rows(quoted["breakdown"]) == _rows(outcome.body["breakdown"])
@@ -1019,10 +1019,16 @@ class Lives(RuleBasedStateMachine):
         if told is not None:
             self.note(f"referral: {told[1] or told[0]}")
 
-    def same_upgrade(self, answer: dict[str, Any], result: Result) -> None:
+    def same_tier(
+        self, answer: dict[str, Any], result: Result, member_id: str, at: datetime
+    ) -> None:
+        """The answer tells of an upgrade, or else of the tier that held at the order's time."""
         told = answer["tier"]
-        upgrade = (told["from"], told["code"]) if told and told["changed"] else None
-        assert upgrade == result.tier
+        if result.tier is not None:
+            assert (told["from"], told["code"], told["changed"]) == (*result.tier, True)
+            return
+        code = self.oracle.standing(self.oracle.state.members[member_id], "tier", at)
+        assert told == (None if code is None else {"code": code, "changed": False})
 
     @invariant()
     def members_agree(self) -> None:
