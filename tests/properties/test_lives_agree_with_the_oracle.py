@@ -39,7 +39,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from oracle import LevelReview, Oracle, Result, TierEvent
+from oracle import LevelReview, Oracle, Result, TierEvent, add_months
 
 import ledger.programme
 from ledger import requests as r
@@ -1243,6 +1243,28 @@ class LongLives(Lives):
         if at == "the review day":
             self.run_reviews(self.now)
         self.buys(self.member_at(member), f"o-{next(self.numbers)}", Decimal(amount), moment)
+
+    @rule(
+        member=st.integers(0, 1),
+        after=st.sampled_from(["joining", "the last order", "the day before the last order"]),
+        months=st.integers(1, 6),
+        amount=st.one_of(st.none(), st.integers(1, 900)),
+    )
+    def exact_months_pass(self, member: int, after: str, months: int, amount: int | None) -> None:
+        """Until the very day on which idle time, or a window, ends or does not end yet."""
+        account = self.oracle.state.members[self.member_at(member)]
+        days = [order.day for order in account.orders]
+        if after == "joining" or not days:
+            day = self.oracle.local_date(account.joined_at)
+        else:
+            day = max(days) - timedelta(days=1 if after.startswith("the day") else 0)
+        moment = self.oracle.midnight(add_months(day, months)) + timedelta(hours=11)
+        if moment < self.now:
+            return
+        self.now = moment
+        if amount is not None:
+            order_id = f"o-{next(self.numbers)}"
+            self.buys(account.member_id, order_id, Decimal(amount), moment)
 
 
 def lives_in(
