@@ -175,8 +175,13 @@ def drawn_answer(drawn: list[LotPoints]) -> list[dict[str, Any]]:
     return [{"lot_id": entry.lot_id, "points": entry.points} for entry in drawn]
 
 
-def member_answer(member: Member, programme: Programme, now: datetime | None) -> Answer:
-    """The member object; with `now` the clock is applied, without it events alone count (3.3)."""
+def member_answer(
+    member: Member, programme: Programme, now: datetime | None, day: date | None = None
+) -> Answer:
+    """The member object; with `now` the clock is applied, without it events alone count (3.3).
+
+    `day`: the local date for which progress is told; by default that of `now`.
+    """
     state = member.state
     today = programme.local_date(now) if now is not None else date.min
     totals = state.totals
@@ -190,7 +195,7 @@ def member_answer(member: Member, programme: Programme, now: datetime | None) ->
         "level": standing.level,
         "segment": standing.segment,
         "lifecycle": standing.lifecycle,
-        "progress": progress_of(member, programme, programme.local_date(now or LATEST)),
+        "progress": progress_of(member, programme, day or programme.local_date(now or LATEST)),
         "balance": balance_answer(member.balance(today)),
         "lots": [
             _lot(lot, programme)

@@ -418,14 +418,15 @@ class Ledger:
             raise NotFound("member", member_id, f" of version {version}: the latest is {latest}")
         if not any(isinstance(one.event, MemberEnrolled) for one in events):
             raise NotFound("member", member_id, " at that time")
-        programmes = self._programmes or self.programmes()
+        programmes = self.programmes()
         member = rebuilt(events, effective=as_of is not None)
         now = None if version is not None else as_of or known_at or self._now()
         last = events[-1]
         if now is not None:
             self._apply_clock(member, now)
         moment = now or last.event.occurred_at
-        answer = member_answer(member, programmes.at(moment, known_at).programme, now)
+        rules = programmes.at(moment, known_at).programme
+        answer = member_answer(member, rules, now, rules.local_date(moment))
         answer["position"] = last.position
         return answer
 

@@ -191,10 +191,14 @@ class ReviewTiers(Command, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ReviewLevels(Command, frozen=True, kw_only=True, omit_defaults=True):
-    """Record every monthly review of a member that is due at `as_of` (7)."""
+    """Record the monthly reviews of a member that are due at `as_of`, the oldest first (7).
+
+    `most`: so many at once; 0: all.
+    """
 
     member_id: str
     as_of: datetime
+    most: int = 0
 
 
 class UseBenefit(Command, frozen=True, kw_only=True, omit_defaults=True):

@@ -16,6 +16,7 @@ from ledger.events import (
     MemberUnfrozen,
     RecordedEvent,
     TierDowngraded,
+    TierExtended,
     TierRenewed,
     TierUpgraded,
 )
@@ -55,8 +56,10 @@ _UPSERT: Final = f"""
                       THEN excluded.status ELSE held.status END,
         joined_at = coalesce(excluded.joined_at, held.joined_at),
         tier = coalesce(excluded.tier, held.tier),
-        level = coalesce(excluded.level, held.level),
-        segment = coalesce(excluded.segment, held.segment),
+        level = CASE WHEN excluded.member_id = ANY (%(reviewed)s::text[])
+                     THEN excluded.level ELSE held.level END,
+        segment = CASE WHEN excluded.member_id = ANY (%(reviewed)s::text[])
+                       THEN excluded.segment ELSE held.segment END,
         spend = held.spend + excluded.spend,
         {", ".join(f"{name} = held.{name} + excluded.{name}" for name in _SUMS)},
         version = excluded.version,
@@ -73,6 +76,7 @@ class _Change:
     tier: str | None = None
     level: str | None = None
     segment: str | None = None
+    reviewed: bool = False
     spend: Decimal = Decimal("0.00")
     sums: list[int] = field(default_factory=lambda: [0] * len(_SUMS))
     version: int = 0
@@ -89,10 +93,10 @@ class _Change:
                 self.tier, self.level, self.segment = event.tier, event.level, event.segment
             case TierUpgraded() | TierDowngraded():
                 self.tier = event.to_tier
-            case TierRenewed():
+            case TierRenewed() | TierExtended():
                 self.tier = event.tier  # a correction may take a downgrade back
             case LevelReviewed():
-                self.level, self.segment = event.level, event.segment
+                self.level, self.segment, self.reviewed = event.level, event.segment, True
         spend, *totals = totals_change(event)
         self.spend += spend
         changes = (*balance_change(event), *totals)
@@ -117,6 +121,7 @@ def _parameters(changes: dict[str, _Change]) -> dict[str, str]:
     return {
         "member_ids": text_array(changes),
         "statuses": text_array([row.status for row in rows]),
+        "reviewed": text_array([member for member, row in changes.items() if row.reviewed]),
         "restated": text_array([member for member, row in changes.items() if row.status]),
         "joined_at": text_array([row.joined_at for row in rows]),
         "tiers": text_array([row.tier for row in rows]),
@@ -129,4 +134,4 @@ def _parameters(changes: dict[str, _Change]) -> dict[str, str]:
     }
 
 
-VIEW: Final = View("members", _apply)
+VIEW: Final = View("members", _apply, revision=2)

@@ -27,6 +27,8 @@ Progress = Callable[[int, int], None]
 """Called after each page with the members seen and the items changed so far."""
 
 PAGE_MEMBERS: Final = 500
+MONTHS_AT_ONCE: Final = 6
+"""So many monthly reviews of a member are recorded in one transaction."""
 FUTURE_ALLOWED: Final = timedelta(minutes=5)
 SCHEDULER: Final = Actor(key="scheduler", role="system")
 
@@ -110,10 +112,21 @@ def review_tiers(ledger: Ledger, as_of: datetime, tally: Tally, progress: Progre
 
 
 def review_levels(ledger: Ledger, as_of: datetime, tally: Tally, progress: Progress) -> None:
-    """Record the monthly reviews of level, segment and lifecycle (PROGRAMME 7)."""
-    for member_ids in _pages(ledger.due_for_level_review, as_of):
-        _send(ledger, [ReviewLevels(member_id=each, as_of=as_of) for each in member_ids], tally)
-        progress(tally.members, tally.affected)
+    """Record the monthly reviews of level, segment and lifecycle (PROGRAMME 7).
+
+    Where years are to be caught up, each pass takes a few months of every member: a transaction
+    must not hold members for so long that tills wait for them.
+    """
+    before = -1
+    while before < tally.affected:
+        before = tally.affected
+        for member_ids in _pages(ledger.due_for_level_review, as_of):
+            commands = [
+                ReviewLevels(member_id=each, as_of=as_of, most=MONTHS_AT_ONCE)
+                for each in member_ids
+            ]
+            _send(ledger, commands, tally)
+            progress(tally.members, tally.affected)
 
 
 def lapse_reservations(ledger: Ledger, as_of: datetime, tally: Tally, progress: Progress) -> None:

@@ -29,7 +29,7 @@ def review_tiers(case: Case, command: r.ReviewTiers) -> Decided:
 
 def review_levels(case: Case, command: r.ReviewLevels) -> Decided:
     member, at = case.member(command.member_id), case.at(None)
-    return _done(member, levels.review_due(member, command.as_of, at))
+    return _done(member, levels.review_due(member, command.as_of, at, command.most))
 
 
 def _done(member: Member, affected: int) -> Decided:

@@ -10,7 +10,7 @@ import msgspec
 from ledger import events as e
 from ledger import requests as r
 from ledger.earning import Standing
-from ledger.errors import NotFound, Refusal
+from ledger.errors import InvalidRequest, NotFound, Refusal
 from ledger.member.aggregate import Member
 from ledger.member.circumstances import Circumstances
 from ledger.member.status import must_be_active
@@ -48,6 +48,8 @@ def use(
     benefit = at.programme.benefit(command.benefit)
     if benefit is None:
         raise NotFound("benefit", command.benefit)
+    if at.occurred_at < member.state.joined_at:
+        raise InvalidRequest("occurred_at", "The member had not joined yet: send when it was used.")
     because = _because(benefit, member.standing(at.programme, at.occurred_at))
     if because is None:
         who = ", ".join((*benefit.tiers, *benefit.levels, *benefit.segments))

@@ -26,8 +26,8 @@ from ledger.state import Day
 YEAR_MONTHS = 12
 
 
-def review_due(member: Member, as_of: datetime, at: Circumstances) -> int:
-    """Record every monthly review that is due, the oldest first; answer how many.
+def review_due(member: Member, as_of: datetime, at: Circumstances, most: int = 0) -> int:
+    """Record every monthly review that is due, the oldest first (`most`: so many); answer how many.
 
     Each is dated the local midnight of its day, and decided by the rules then.
     """
@@ -38,6 +38,8 @@ def review_due(member: Member, as_of: datetime, at: Circumstances) -> int:
         then = at.under_rules_of(at.programme.local_midnight(on))
         member.trigger(_reviewed(member, on, then))
         count += 1
+        if count == most:
+            break
     return count
 
 

@@ -349,3 +349,8 @@ def test_6_3_in_an_extension_there_is_no_second_one(shop: Shop) -> None:
 def test_6_where_there_are_no_tiers_there_is_no_progress(open_shop: OpenShop) -> None:
     shop = open_shop(rules())
     assert shop.progress("li-lei") == {"next": None, "keep": None}
+
+
+def test_6_5_a_benefit_cannot_have_been_used_before_joining(shop: Shop) -> None:
+    with shop.refusing("invalid_request"):
+        shop.uses_benefit("li-lei", "birthday_gift", on="2018-01-05 10:00")

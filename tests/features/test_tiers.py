@@ -8,6 +8,7 @@ review is dated the midnight after, 2026-06-16 00:00, over the dates after 2025-
 
 from __future__ import annotations
 
+import json
 import tomllib
 from datetime import date, timedelta
 from decimal import Decimal
@@ -17,11 +18,13 @@ import pytest
 from shop import OpenShop, Shop, campaign, local, order, rows, rules, shipped
 
 from ledger import requests as r
-from ledger.programme import shipped_text
+from ledger.ledger import Ledger
+from ledger.programme import read_programme, shipped_text
 from ledger.programme.model import Programme
 from projections.history import history_page
+from projections.members import VIEW as MEMBERS
 from projections.runner import catch_up
-from scheduler.jobs import run_job
+from scheduler.jobs import MONTHS_AT_ONCE, run_job
 
 REACHING = {
     "silver": ["1.00"] * 2 + ["1998.00"],
@@ -1176,3 +1179,90 @@ def test_6_3_always_counts_a_late_repurchase_as_well(open_shop: OpenShop) -> Non
     buys(shop, *small("2026-01", 5))
     buys(shop, ("2025-12-31", "10.00"))
     assert shop.tier("li-lei") == ("gold", "2026-09-15")
+
+
+# Reads of tiers and levels, as two workers and the lists see them
+
+
+def listed(shop: Shop, member_id: str = "li-lei") -> tuple[str | None, str | None, str | None]:
+    """Tier, level and segment as the view of members has them."""
+    catch_up(shop.database)
+    with shop.database.transaction() as cursor:
+        cursor.execute(
+            f"SELECT tier, level, segment FROM {MEMBERS.schema}.members WHERE member_id = %s",  # noqa: S608
+            (member_id,),
+        )
+        ((tier, level, segment),) = cursor.fetchall()
+    return tier, level, segment
+
+
+def test_6_4_lists_show_the_tier_that_a_correction_gave_back(open_shop: OpenShop) -> None:
+    shop = open_shop(shipped("retail"))
+    becomes(shop, "gold")
+    buys(shop, *small("2025-09", 5))
+    shop.at("2026-06-17 12:00").reviews_tiers("li-lei")
+    assert listed(shop)[0] == "silver"
+    buys(shop, ("2026-05-01", "10.00"))  # the sixth repurchase: the extension after all
+    assert shop.member("li-lei")["tier"]["code"] == "gold"
+    assert listed(shop)[0] == "gold"
+
+
+def test_7_lists_show_no_level_once_levels_are_off(open_shop: OpenShop) -> None:
+    shop = open_shop(shipped("retail"))
+    shop.reviews_levels("li-lei")
+    assert listed(shop)[1:] == ("ordinary", "dormant")
+    without = tomllib.loads(shipped_text("retail"))
+    for section in ("levels", "benefits"):
+        del without[section]
+    without["earning"].pop("level_multipliers")
+    without["referral"].pop("doubled_for_levels")
+    shop.publish(read_programme(json.dumps(without), format="json"), "2026-05-01 12:00")
+    shop.at("2026-06-01 12:00").reviews_levels("li-lei")
+    assert listed(shop)[1:] == (None, "dormant")
+
+
+def test_11_5_a_past_moment_is_read_by_the_rules_of_now_in_every_process(
+    open_shop: OpenShop,
+) -> None:
+    shop = open_shop(shipped("retail"))
+    other = Ledger(shop.database, shop.clock)
+    assert other.member("li-lei")["segment"] == "basic"
+    without = tomllib.loads(shipped_text("retail"))
+    del without["segments"]
+    without["returns"].pop("window_days_by_segment")
+    without["coupons"] = [c for c in without["coupons"] if "segment:" not in c.get("standing", "")]
+    shop.publish(read_programme(json.dumps(without), format="json"), "2026-01-01 00:00")
+    assert other.replay("li-lei", as_of=shop.clock.now)["segment"] is None
+
+
+def test_6_2_progress_of_a_version_is_that_of_its_day(open_shop: OpenShop) -> None:
+    shop = open_shop(shipped("retail"))
+    becomes(shop, "gold")
+    shop.at("2026-06-17 12:00").reviews_tiers("li-lei")
+    shop.at("2026-07-01 12:00")
+    buys(shop, ("2026-06-30", "4000.00"))
+    now = shop.member("li-lei")
+    assert now["progress"]["next"]["missing_spend"] == "6000.00"
+    by_version = shop.ledger.replay("li-lei", version=now["version"])
+    assert by_version["progress"] == now["progress"]
+
+
+def test_7_years_of_reviews_are_caught_up_a_few_months_of_each_member_at_a_time(
+    open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = open_shop(shipped("retail"))
+    at_once: list[int] = []
+    handle = Ledger.handle
+
+    def counted(ledger: Ledger, requests: Any) -> Any:
+        outcomes = handle(ledger, requests)
+        at_once.extend(outcome.body["affected"] for outcome in outcomes)
+        return outcomes
+
+    monkeypatch.setattr(Ledger, "handle", counted)
+    run = run_job(shop.ledger, "review-levels", shop.clock.now)
+    # Both joined on 2 January 2024: February 2024 to May 2026.
+    assert run["affected"] == 2 * 28 == sum(at_once)
+    assert max(at_once) == MONTHS_AT_ONCE
+    days = [event.on for event in shop.events("li-lei", "LevelReviewed")]
+    assert days == sorted(days) and len(set(days)) == 28
