@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from itertools import accumulate
 from typing import Any, Final
 
 import msgspec
@@ -65,16 +67,16 @@ def _upgrade_by_late_order(member: Member, at: Circumstances) -> None:
     """
     if not any(_may_reach(member, version.programme) for version in at.programmes.versions):
         return
-    orders = orders_in_time(member)
-    for moment in sorted({order.occurred_at for order in orders}):
-        then = at.under_rules_of(moment)
-        if moment < at.occurred_at or not then.programme.tiers:
+    timeline = Timeline(orders_in_time(member))
+    for count in timeline.counts_from(at.occurred_at):
+        order = timeline.orders[count - 1]
+        then = at.under_rules_of(order.occurred_at)
+        if not then.programme.tiers:
             continue
-        by_then = [order for order in orders if order.occurred_at <= moment]
         tiers = _above(member, then.programme)
-        tier, found, window = _reached(member, tiers, by_then, by_then[-1])
+        tier, found, window = _reached(member, tiers, timeline, count)
         if tier is not None:
-            _record_upgrade(member, tier, found, by_then[-1].order_id, then, window)
+            _record_upgrade(member, tier, found, order.order_id, then, window)
 
 
 def _may_reach(member: Member, programme: Programme) -> bool:
@@ -96,6 +98,34 @@ class OrderLine(msgspec.Struct):
     left: Decimal
 
 
+class Timeline:
+    """Orders in the order of time, with what they came to by each of them.
+
+    A till back from a day offline brings many late orders: each must not sum all the others anew.
+    """
+
+    def __init__(self, orders: Sequence[OrderLine]) -> None:
+        self.orders = orders
+        self._days = [order.day for order in orders]
+        self._spend = list(accumulate((order.left for order in orders), initial=ZERO))
+
+    def counts_from(self, moment: datetime) -> Iterator[int]:
+        """How many orders there are by each moment on which there is one, from this one on."""
+        for count, order in enumerate(self.orders, start=1):
+            last = count == len(self.orders)
+            if order.occurred_at >= moment and (
+                last or self.orders[count].occurred_at > order.occurred_at
+            ):
+                yield count
+
+    def figures(self, count: int, since: date | None = None) -> Figures:
+        """Those of the first `count` orders, as far as they are of `since` or later."""
+        first = bisect_left(self._days, since, 0, count) if since is not None else 0
+        orders = count - first
+        spend = self._spend[count] - self._spend[first]
+        return Figures(spend, orders, orders - (first == 0 and orders > 0))
+
+
 def orders_in_time(member: Member) -> list[OrderLine]:
     """Every order of which something is left, by time, then by recording; read from the events."""
     orders: dict[str, OrderLine] = {}
@@ -110,27 +140,22 @@ def orders_in_time(member: Member) -> list[OrderLine]:
 
 
 def _reached(
-    member: Member, tiers: Sequence[Tier], orders: Sequence[OrderLine], order: OrderLine
+    member: Member, tiers: Sequence[Tier], timeline: Timeline, count: int
 ) -> tuple[Tier | None, Figures, tuple[date, date] | None]:
-    """The highest tier that these orders, up to and including `order`, reach."""
+    """The highest tier that the first `count` orders reach, on the day of the last of them."""
+    day = timeline.orders[count - 1].day
     for tier in tiers:
         lost_on = member.state.tiers_lost.get(tier.code)
         if lost_on is None:
-            found = _sum_of(orders, orders[0])
+            found = timeline.figures(count)
             if found.reach(tier.spend, tier.repurchases):
                 return tier, found, None
-        elif order.day >= lost_on:
-            window = _window(order.day, tier.months)
-            inside = [one for one in orders if window[0] <= one.day <= window[1]]
-            found = _sum_of(inside, orders[0])
+        elif day >= lost_on:
+            window = _window(day, tier.months)
+            found = timeline.figures(count, since=window[0])
             if found.reach(tier.to_keep.spend, tier.to_keep.repurchases):
                 return tier, found, window
     return None, Figures(), None
-
-
-def _sum_of(orders: Sequence[OrderLine], earliest: OrderLine) -> Figures:
-    spend = sum((order.left for order in orders), ZERO)
-    return Figures(spend, len(orders), len(orders) - (earliest in orders))
 
 
 def _record_upgrade(
