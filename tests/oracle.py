@@ -922,7 +922,11 @@ class Oracle:
 
     def undo_all(self) -> None:
         """Everything since the operation began is as it was, the last change undone first."""
-        while self.undo:
+        self.undo_to(0)
+
+    def undo_to(self, mark: int) -> None:
+        """Everything since there were so many changes is as it was then."""
+        while len(self.undo) > mark:
             self.undo.pop()()
 
     def publish(self, rules: Rules, effective_at: datetime, now: datetime) -> None:
@@ -2197,11 +2201,24 @@ class Oracle:
         outcome, after = self.reviewed(member, review.before, self.rules_at(review.at)["tiers"])
         if OUTCOMES.index(outcome) <= OUTCOMES.index(review.outcome):
             return
+        # 6.4: only what is better in the end, whatever else is due by now
+        mark = len(self.undo)
+        self.review_tier(member, now)
+        without = self.height(member, order)
+        self.undo_to(mark)
         event = self.record_tier(member, outcome, review.at, review.before, after, review.event)
         new = TierReview(event, review.at, review.before, outcome)
         before = member.tier_reviews[: member.tier_reviews.index(review)]
         self.change(member, "tier_reviews", [*before, new])
         self.review_tier(member, now)  # what is due after it, anew
+        if self.height(member, order) < without:
+            self.undo_to(mark)
+
+    def height(self, member: Member, order: Order) -> tuple[int, date]:
+        """How high the member stands on the order's ladder, and for how long."""
+        assert member.tier is not None
+        rung = self.rung(self.rules_at(order.occurred_at).get("tiers", []), member.tier.code)
+        return (-1 if rung is None else rung), member.tier.until or date.max
 
     def looked_at(self, review: TierReview, day: date) -> bool:
         """PROGRAMME 6.3: whether the window of a review holds a date."""

@@ -300,7 +300,9 @@ def _extend_at_once(member: Member, order_id: str, at: Circumstances) -> None:
 def _examine_again(member: Member, at: Circumstances) -> None:
     """A late order may better the latest review whose window holds it, never worsen it (6.4).
 
-    Reviews before an upgrade are not kept: the upgrade began a validity of its own.
+    Better is what comes out in the end, after all reviews that are due by now: the windows of
+    those that follow move with it. Reviews before an upgrade are not kept: the upgrade began a
+    validity of its own.
     """
     for review in reversed(member.state.tier_reviews):
         then = at.under_rules_of(review.at)
@@ -309,9 +311,41 @@ def _examine_again(member: Member, at: Circumstances) -> None:
     else:
         return
     event = _reviewed(member, review.before, then, corrects=review.version)
-    if _BETTER[_outcome(event)] > _BETTER[review.outcome]:
+    held = member.state.tier
+    if held is None or _BETTER[_outcome(event)] <= _BETTER[review.outcome]:
+        return
+    bettered = _after(event, review.before)
+    if _height(_by_now(member, bettered, at), at) >= _height(_by_now(member, held, at), at):
         member.trigger(event)
         review_due(member, at.now, at)
+
+
+def _by_now(member: Member, held: TierStatus, at: Circumstances) -> TierStatus:
+    """What becomes of a status by all the reviews that are due by now."""
+    while held.until is not None:
+        moment = at.programme.local_midnight(held.until + timedelta(days=1))
+        then = at.under_rules_of(moment)
+        if moment > at.now or not then.programme.tiers:
+            break
+        held = _after(_reviewed(member, held, then), held)
+    return held
+
+
+def _after(review: e.TierReview, before: TierStatus) -> TierStatus:
+    """The status that a review makes of the one before it."""
+    if isinstance(review, e.TierDowngraded):
+        return TierStatus(review.to_tier, review.since, review.until)
+    if isinstance(review, e.TierExtended):
+        return TierStatus(review.tier, before.since, review.until, extended=True)
+    assert isinstance(review, e.TierRenewed)
+    return TierStatus(review.tier, before.since, review.until)
+
+
+def _height(held: TierStatus, at: Circumstances) -> tuple[int, date]:
+    """How high a status stands on the ladder, and for how long."""
+    codes = [tier.code for tier in at.programme.tiers]
+    rung = codes.index(held.code) if held.code in codes else -1
+    return rung, held.until or date.max
 
 
 def _holds(review: PastReview, day: date, programme: Programme) -> bool:

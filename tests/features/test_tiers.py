@@ -1266,3 +1266,23 @@ def test_7_years_of_reviews_are_caught_up_a_few_months_of_each_member_at_a_time(
     assert max(at_once) == MONTHS_AT_ONCE
     days = [event.on for event in shop.events("li-lei", "LevelReviewed")]
     assert days == sorted(days) and len(set(days)) == 28
+
+
+def test_6_4_a_late_order_never_costs_the_tier_that_a_later_review_renewed(
+    open_shop: OpenShop,
+) -> None:
+    shop = open_shop(shipped("retail"))
+    becomes(shop, "gold")
+    buys(shop, *small("2025-09", 5))
+    shop.at("2026-06-17 12:00").reviews_tiers("li-lei")  # gold to silver, through 2027-06-15
+    shop.at("2026-07-03 12:00")
+    buys(shop, ("2026-07-01", "1000.00"), ("2026-07-02", "1000.00"))
+    shop.at("2027-06-17 12:00").reviews_tiers("li-lei")  # silver renewed, through 2028-06-15
+    shop.at("2027-10-01 12:00")
+    events = len(shop.events("li-lei"))
+    # The sixth repurchase would have extended gold by three months; but then the two orders of
+    # July would fall out of every window that follows, and silver with them.
+    buys(shop, ("2026-05-01", "10.00"))
+    tier = shop.member("li-lei")["tier"]
+    assert (tier["code"], tier["until"]) == ("silver", "2028-06-15")
+    assert len(shop.events("li-lei")) == events + 1
