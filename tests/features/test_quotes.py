@@ -276,3 +276,16 @@ def quoted_or_refused(shop: Shop, member_id: str, order_id: str, **more: Any) ->
         shop.ledger.preview(r.Request(command=command, actor=TILL))
     except Refusal as refusal:
         raise RefusedError(r.Outcome(refusal.status, refusal.body())) from refusal
+
+
+def test_a_quote_expects_the_version_that_was_read_also_while_a_lapse_is_due(shop: Shop) -> None:
+    shop.buys("li-lei", "o-old", "900.00")
+    shop.reserves("li-lei", "r-1", 200, "o-cot")
+    version = shop.member("li-lei")["version"]
+    shop.at("2026-05-01 13:00")  # the reservation is over, and nobody has recorded it
+    command = r.Accrue(member_id="li-lei", order_id="o-1", amount=Decimal("10.00"))
+    asked = r.Request(command=command, actor=TILL, expected_version=version)
+    assert shop.ledger.preview(asked)["points"] == 10
+    with pytest.raises(Refusal) as refused:
+        shop.ledger.preview(r.Request(command=command, actor=TILL, expected_version=version + 1))
+    assert refused.value.code == "version_mismatch"
